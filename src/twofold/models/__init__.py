@@ -1,0 +1,1 @@
+"""Over-parameterized signal models x = f(theta)."""

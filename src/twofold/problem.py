@@ -1,0 +1,71 @@
+"""What was observed: y = A(x) + s, on the observed entries. Data and derived properties, no algorithms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from twofold.operators import LinearMap
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The observation y = A(x) + s.
+
+    Attributes
+    ----------
+    values : Tensor
+        y, finite, zero where not observed.
+    observed : bool Tensor shaped like y, optional
+        False marks a missing entry. None: everything is observed.
+    operator : LinearMap, optional
+        A. None: the identity.
+    """
+
+    values: Tensor
+    observed: Tensor | None = None
+    operator: LinearMap | None = None
+
+    def __post_init__(self) -> None:
+        if not self.values.is_floating_point():
+            raise TypeError(f"values: dtype {self.values.dtype}; a floating-point tensor is accepted")
+        if not bool(torch.isfinite(self.values).all()):
+            raise ValueError("values: contains nan or inf; mark missing entries in `observed` instead")
+        if self.observed is not None:
+            if self.observed.dtype != torch.bool or self.observed.shape != self.values.shape:
+                raise ValueError(
+                    f"observed: {self.observed.dtype} of shape {tuple(self.observed.shape)}; "
+                    f"a bool tensor of shape {tuple(self.values.shape)} is accepted"
+                )
+            if bool((self.values[~self.observed] != 0).any()):
+                raise ValueError("values: an entry that is not observed has to be zero")
+
+    @cached_property
+    def n_observed(self) -> int:
+        """Number of observed entries."""
+        return self.values.numel() if self.observed is None else int(self.observed.sum())
+
+    @cached_property
+    def observed_fraction(self) -> float:
+        """Share of the entries that is observed, in [0, 1]."""
+        return self.n_observed / max(self.values.numel(), 1)
+
+    @cached_property
+    def norm(self) -> float:
+        """‖y‖, the Frobenius norm of what was observed."""
+        return float(torch.linalg.vector_norm(self.values))
+
+    def residual(self, x: Tensor, s: Tensor) -> Tensor:
+        """r = y − A(x) − s on the observed entries, zero elsewhere. A new tensor."""
+        r = self.values - (x if self.operator is None else self.operator.forward(x))
+        r -= s
+        if self.observed is not None:
+            r *= self.observed
+        return r
+
+    def pull_back(self, r: Tensor) -> Tensor:
+        """A*(r): how a residual pulls on the signal (−gradient of ½‖r‖² with respect to x)."""
+        return r if self.operator is None else self.operator.adjoint(r)

@@ -1,0 +1,86 @@
+"""What a recovery returns: the answer, how it ended, and every constant that determined it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from twofold.history import History
+from twofold.matrix.certificate import Certificate
+from twofold.status import Status
+
+Settings = Mapping[str, float | int | str | bool | None]
+
+
+@dataclass(frozen=True)
+class LowRankSolution:
+    """Y = low_rank + outliers (+ dense noise, where there is some).
+
+    Attributes
+    ----------
+    low_rank, outliers : ndarray or Tensor of shape (m, n), whichever kind the input was
+        Missing entries are filled in ``low_rank`` and zero in ``outliers``.
+    rank : int
+    factors : tuple (U, singular_values, Vt)
+        The thin singular value decomposition of ``low_rank``; shapes (m, rank), (rank,), (rank, n).
+    status : Status
+    n_iter : int
+        Steps of all acts.
+    history : History
+    certificate : Certificate or None
+        None where ``certify=False``.
+    settings : mapping
+        Every constant that determined the answer: alpha, seed, start scales, step sizes, thresholds, dtype, device.
+    """
+
+    low_rank: Any
+    outliers: Any
+    rank: int
+    factors: tuple[Any, Any, Any]
+    status: Status
+    n_iter: int
+    history: History = field(repr=False)
+    certificate: Certificate | None
+    settings: Settings = field(repr=False)
+
+    @property
+    def outlier_fraction(self) -> float:
+        """Share of the entries with a non-zero outlier, in [0, 1]."""
+        return float((self.outliers != 0).sum()) / max(self.outliers.shape[0] * self.outliers.shape[1], 1)
+
+
+@dataclass(frozen=True)
+class ImageSolution:
+    """A recovered image.
+
+    Attributes
+    ----------
+    image : ndarray
+        Same shape, dtype and value range as the input. An alpha channel is the input's, untouched.
+    outliers : float32 ndarray, shape of the input without alpha
+        Input minus recovered image in units of the input where an entry was taken for an outlier, zero elsewhere.
+    outlier_probability : float32 ndarray, shape of ``outliers``
+        In [0, 1]: how likely each entry is an outlier. 1 where the mask says so.
+    status : Status
+    history : History
+    seconds : float
+    n_steps : int
+        Steps of all acts.
+    settings : mapping
+        Every constant that determined the answer.
+    """
+
+    image: Any
+    outliers: Any
+    outlier_probability: Any
+    status: Status
+    history: History = field(repr=False)
+    seconds: float
+    n_steps: int
+    settings: Settings = field(repr=False)
+
+    @property
+    def outlier_fraction(self) -> float:
+        """Share of the entries taken for outliers (probability over one half), in [0, 1]."""
+        return float((self.outlier_probability > 0.5).mean())
