@@ -12,6 +12,11 @@ from g = h = gamma they keep g∘h = gamma² for ever, so that one array tells b
 theta / (4·alpha) is the time integral of the residual: the dual variable of the convex program that the descent
 solves in the limit. It keeps a memory of the whole run, which is why it separates outliers from a poor fit better
 than any one residual does. :class:`DualOutliers` uses this form; :class:`HadamardOutliers` is the published one.
+
+The explicit step on theta overshoots where 4·alpha·tau·|s| > 1, that is for large outliers. A linearly implicit
+Euler step for the same flow, theta' = 4·alpha·(y − A(x) − beta·sinh(theta)), is stable for any step size:
+
+    theta ← theta + 4·alpha·tau·r / (1 + 4·alpha·tau·|s|)
 """
 
 from __future__ import annotations
@@ -64,7 +69,7 @@ class HadamardOutliers(nn.Module):
     Examples
     --------
     >>> outliers = HadamardOutliers((2, 3), start_scale=0.5)
-    >>> outliers().shape, float(outliers().abs().max())
+    >>> outliers().shape, float(outliers.value().abs().max())
     (torch.Size([2, 3]), 0.0)
     """
 
@@ -126,11 +131,11 @@ class DualOutliers:
     >>> for _ in range(10):
     ...     outliers.descend(torch.tensor([[1.0, -0.1]]), rate=0.1)
     >>> outliers.theta
-    tensor([[ 4.0000, -0.4000]])
+    tensor([[ 3.9212, -0.3997]])
     """
 
-    # exp(±60) is far beyond any float32 outlier: the bound only keeps a diverging run finite until it is noticed.
-    _MAX_THETA = 60.0
+    # One step may not multiply an outlier by more than exp(3): a first residual of any size stays finite.
+    MAX_INCREMENT = 3.0
 
     def __init__(
         self,
@@ -148,9 +153,15 @@ class DualOutliers:
         self.polarity = polarity
         self.group_dim = group_dim
         self.theta = torch.zeros(tuple(shape), dtype=dtype, device=device)
+        self._value: Tensor | None = None
 
     def value(self) -> Tensor:
-        """s."""
+        """s, computed once for each theta."""
+        if self._value is None:
+            self._value = self._outliers()
+        return self._value
+
+    def _outliers(self) -> Tensor:
         theta = self.theta
         if self.polarity != "both":
             theta = theta.clamp(min=0) if self.polarity == "bright" else theta.clamp(max=0)
@@ -166,5 +177,8 @@ class DualOutliers:
         return torch.expm1(theta.abs()).mul_(self.beta / 2).copysign_(theta)
 
     def descend(self, residual: Tensor, rate: float) -> None:
-        """theta ← theta + 4·rate·r."""
-        self.theta.add_(residual, alpha=4 * rate).clamp_(-self._MAX_THETA, self._MAX_THETA)
+        """theta ← theta + 4·rate·r / (1 + 4·rate·|s|), no more than MAX_INCREMENT at once."""
+        damping = self.value().abs().mul_(4 * rate).add_(1.0)
+        increment = torch.div(residual, damping, out=damping).mul_(4 * rate)
+        self.theta += increment.clamp_(-self.MAX_INCREMENT, self.MAX_INCREMENT)
+        self._value = None

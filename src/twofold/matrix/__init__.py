@@ -1,0 +1,1 @@
+"""Low-rank recovery: identify, polish, certify."""

@@ -1,0 +1,237 @@
+"""Act 1: identify. Descent with discrepant learning rates until the rank shows as a gap in the spectrum.
+
+From a small start, singular values of the low-rank part grow one after the other, each held back until its
+direction has pulled for long enough, while the outliers' dual variable grows entry by entry. After a dozen steps the
+singular values of U·Vᵀ that belong to the signal stand orders of magnitude above all others. That gap is the rank:
+nothing is asked of the user.
+
+Where we depart from the paper: the factors start in the range of the data (a randomized range finder) rather than at
+a multiple of the identity, and are only as wide as the spectrum asks for; outliers use the one-array form of
+:class:`twofold.outliers.DualOutliers`; the descent ends when the gap is stable, long before it has converged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from twofold.descent import descend
+from twofold.history import History
+from twofold.models.factored import AsymmetricFactors
+from twofold.outliers import DualOutliers
+from twofold.problem import Problem
+
+START = 0.1
+"""Factors start at START·sqrt(σ) along the directions of the range finder."""
+
+BETA = 1e-2
+"""Outliers start at BETA times the mean magnitude of the data."""
+
+TAU = 0.9
+"""Learning rate in units of 1/σ₁(Y): below the stability limit 1/σ₁ of the largest direction."""
+
+CHECK_EVERY = 3
+"""Steps between looks at the spectrum."""
+
+MAX_STEPS = 60
+"""The most steps for one width of the factors."""
+
+CLIP = 30.0
+"""For this act only, values are clipped at CLIP times their median magnitude: one entry of 1e6 would otherwise set
+the scale of everything. What was cut off is an outlier or will be found by the polish."""
+
+MIN_GAP = 2.0
+"""Smallest ratio of neighbouring singular values of U·Vᵀ that ends the descent early. Without structure the largest
+ratio stays well below; see tests/matrix/test_identify.py."""
+
+WEAK_GAP = 1.4
+"""Smallest ratio that names a rank after MAX_STEPS; the polish then tells whether it was right."""
+
+INTERIOR = 0.75
+"""A gap counts only at ranks up to this share of the factors' width: further out it may be their edge."""
+
+
+@dataclass(frozen=True)
+class Identified:
+    """What act 1 found.
+
+    Attributes
+    ----------
+    U, V : Tensor of shape (m, rank) and (n, rank)
+        Balanced factors of the low-rank part at the rank found, in the data's units.
+    gap : float
+        Ratio of the singular values on both sides of the rank; 1 where there is no gap.
+    width : int
+        Columns that the factors had.
+    n_steps : int
+    """
+
+    U: Tensor
+    V: Tensor
+    gap: float
+    width: int
+    n_steps: int
+
+    @property
+    def rank(self) -> int:
+        """Number of columns of the factors."""
+        return self.U.shape[1]
+
+
+def range_finder(Y: Tensor, width: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Approximate leading singular triplets (P, σ, Q) of Y by one randomized power iteration.
+
+    Reference: Halko, Martinsson, Tropp: Finding structure with randomness, SIAM Review 2011.
+    """
+    start = torch.randn(Y.shape[1], width, generator=generator, dtype=Y.dtype, device=Y.device)
+    left = torch.linalg.qr(Y @ start)[0]
+    left = torch.linalg.qr(Y @ (Y.T @ left))[0]
+    a, sigma, bt = torch.linalg.svd(left.T @ Y, full_matrices=False)
+    return left @ a, sigma, bt.T
+
+
+def factor_svd(U: Tensor, V: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Thin SVD of U·Vᵀ in float64 without forming the product: (P, σ, Q)."""
+    left, a = torch.linalg.qr(U.double())
+    right, b = torch.linalg.qr(V.double())
+    p, sigma, qt = torch.linalg.svd(a @ b.T)
+    return left @ p, sigma, right @ qt.T
+
+
+def spectrum(U: Tensor, V: Tensor) -> Tensor:
+    """Singular values of U·Vᵀ, in descending order, from two k × k Gram matrices."""
+    weights, vectors = torch.linalg.eigh((U.T @ U).double())
+    root = vectors * weights.clamp(min=0).sqrt()
+    return torch.linalg.eigvalsh(root.T @ (V.T @ V).double() @ root).clamp(min=0).sqrt().flip(0)
+
+
+def largest_gap(sigma: Tensor) -> tuple[int, float]:
+    """Rank and ratio of the largest gap σ_r/σ_{r+1} in the interior.
+
+    Values below START²·σ₁, where the directions began, count as equal: a direction that has not grown has said
+    nothing, and exact zeros beyond the rank of the data would make a gap of their own. Weaker components are found
+    when act 1 looks again at what the fit of the stronger ones leaves over.
+    """
+    interior = int(INTERIOR * len(sigma))
+    if interior == 0 or float(sigma[0]) == 0.0:
+        return 0, 1.0
+    sigma = sigma.clamp(min=float(sigma[0]) * START**2)
+    ratio = sigma[:interior] / sigma[1 : interior + 1]
+    rank = int(ratio.argmax())
+    return rank + 1, float(ratio[rank])
+
+
+class _GapIsStable:
+    """Ends the descent when three looks in a row name the same rank with a clear gap.
+
+    A rank with as many degrees of freedom as there are data fits anything: only a rank that takes up at most a
+    quarter of them is believed early, any other after MAX_STEPS.
+    """
+
+    def __init__(self, factors: AsymmetricFactors, n_observed: int) -> None:
+        self.factors = factors
+        self.n_observed = n_observed
+        self.ranks: list[int] = []
+
+    def __call__(self, step: int, residual: Tensor) -> bool:
+        if step == 0 or step % CHECK_EVERY:
+            return False
+        rank, gap = largest_gap(spectrum(self.factors.U, self.factors.V))
+        freedom = rank * (len(self.factors.U) + len(self.factors.V) - rank)
+        self.ranks.append(rank if gap >= MIN_GAP and freedom <= self.n_observed / 4 else 0)
+        return self.ranks[-1] > 0 and len(self.ranks) >= 3 and len(set(self.ranks[-3:])) == 1
+
+
+def _clipped(problem: Problem) -> Problem:
+    """The observation in float32, huge values clipped."""
+    Y = problem.values.float()
+    magnitudes = Y.abs()
+    typical = float(magnitudes[magnitudes > 0].median())
+    return Problem(Y.clamp(-CLIP * typical, CLIP * typical), problem.observed)
+
+
+def _start_width(Y: Tensor, generator: torch.Generator) -> int:
+    """Width to begin with: where the spectrum of the data itself drops, or a quarter of the shorter side."""
+    widest = min(Y.shape)
+    width = min(12, widest)
+    while width < widest / 4:
+        sigma = range_finder(Y, width, generator)[1]
+        rank, gap = largest_gap(sigma)
+        if gap >= 1.5:
+            return min(max(int(1.5 * rank) + 5, 12), widest)
+        width = 2 * width
+    return min(max(width, 12), widest)
+
+
+def identify(
+    problem: Problem,
+    *,
+    alpha: float,
+    n_components: int | None = None,
+    generator: torch.Generator,
+    history: History,
+) -> Identified | None:
+    """Find the rank and a first low-rank part by descent with discrepant learning rates.
+
+    Parameters
+    ----------
+    problem : Problem
+        With identity operator; values not all zero.
+    alpha : float
+        1/λ of the convex program.
+    n_components : int, optional
+        The rank, where it is known.
+    generator : torch.Generator
+    history : History
+
+    Returns
+    -------
+    Identified or None
+        None where no width shows a gap: the data have no low-rank structure that stands out.
+    """
+    clipped = _clipped(problem)
+    Y = clipped.values
+    widest = min(Y.shape)
+    width = _start_width(Y, generator) if n_components is None else min(n_components + 5, widest)
+    n_steps = 0
+    while True:
+        factors, scale, steps = _descend_at_width(clipped, width, alpha, generator, history)
+        n_steps += steps
+        p, sigma, q = factor_svd(factors.U, factors.V)
+        rank, gap = largest_gap(sigma)
+        if n_components is not None:
+            rank = min(n_components, width)
+        elif gap < MIN_GAP and width < widest:
+            width = min(2 * width, widest)
+            continue
+        elif gap < WEAK_GAP:
+            return None
+        root = (scale * sigma[:rank]).sqrt()
+        dtype = problem.values.dtype
+        return Identified((p[:, :rank] * root).to(dtype), (q[:, :rank] * root).to(dtype), gap, width, n_steps)
+
+
+def _descend_at_width(
+    problem: Problem, width: int, alpha: float, generator: torch.Generator, history: History
+) -> tuple[AsymmetricFactors, float, int]:
+    """Run the descent with factors of one width; returns them, the scale of the data, and the steps made."""
+    left, sigma, right = range_finder(problem.values, width, generator)
+    scale = float(sigma[0])
+    scaled = Problem(problem.values / scale, problem.observed)
+    weights = START * (sigma / scale).sqrt()
+    factors = AsymmetricFactors(left * weights, right * weights)
+    beta = BETA * float(scaled.values.abs().sum()) / problem.n_observed
+    run = descend(
+        scaled,
+        factors,
+        DualOutliers(scaled.values.shape, beta, dtype=scaled.values.dtype, device=scaled.values.device),
+        tau=lambda step: TAU,
+        alpha=AsymmetricFactors.rate_ratio_per_alpha * alpha,
+        max_steps=MAX_STEPS,
+        terminate=_GapIsStable(factors, problem.n_observed),
+        history=history,
+        act="identify",
+    )
+    return factors, scale, run.n_steps

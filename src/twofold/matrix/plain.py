@@ -1,0 +1,91 @@
+"""The published iteration, run to convergence: gradient descent on U·Uᵀ or U·Vᵀ, g and h, and nothing else."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from twofold.descent import descend
+from twofold.history import History
+from twofold.matrix.three_acts import Recovered
+from twofold.models.factored import AsymmetricFactors, SymmetricFactors
+from twofold.outliers import HadamardOutliers
+from twofold.problem import Problem
+from twofold.status import Status
+
+START_SCALE = 1e-3
+"""Start of U (and V), g and h, for data whose spectral norm is 1. The theorem is about the limit of small starts."""
+
+STABLE = 0.45
+"""Learning rate in units of 1/max(σ₁(Y), alpha·max|Y|), the curvature at the solution: half the stability limit."""
+
+
+def plain_descent(
+    problem: Problem,
+    *,
+    alpha: float,
+    symmetric: bool,
+    start_scale: float | None,
+    tol: float,
+    max_iter: int,
+    generator: torch.Generator,
+    history: History,
+) -> Recovered:
+    """Run gradient descent with discrepant learning rates as published.
+
+    Parameters
+    ----------
+    problem : Problem
+        With identity operator.
+    alpha : float
+        1/λ; the ratio of the learning rates follows from it (see :mod:`twofold.models.factored`).
+    symmetric : bool
+        X = U·Uᵀ, positive semidefinite, in place of X = U·Vᵀ.
+    start_scale : float, optional
+        None: START_SCALE.
+    tol : float
+        Converged when ‖y − X − s‖ ≤ tol·‖y‖.
+    max_iter : int
+    generator : torch.Generator
+    history : History
+
+    Returns
+    -------
+    Recovered
+    """
+    Y = problem.values
+    norm = max(float(torch.linalg.matrix_norm(Y, 2)), torch.finfo(Y.dtype).tiny)
+    unit = Problem(Y / norm, problem.observed)
+    scale = START_SCALE if start_scale is None else start_scale
+    signal: SymmetricFactors | AsymmetricFactors
+    if symmetric:
+        signal = SymmetricFactors.identity(len(Y), scale, dtype=Y.dtype, device=Y.device)
+    else:
+        signal = AsymmetricFactors.random((Y.shape[0], Y.shape[1]), scale, generator=generator, dtype=Y.dtype)
+    ratio = signal.rate_ratio_per_alpha * alpha
+    outliers = HadamardOutliers(Y.shape, start_scale=scale, dtype=Y.dtype, device=Y.device)
+    # Curvatures of ½‖r‖² at the solution: 4σ₁ for U·Uᵀ (2σ₁ for U·Vᵀ) and, at the rate ratio, 4·ratio·max|s|.
+    largest = float(unit.values.abs().max())
+    tau = STABLE / max(2.0 if symmetric else 1.0, 2 * ratio * largest)
+    run = descend(
+        unit,
+        signal,
+        outliers,
+        tau=lambda step: tau,
+        alpha=ratio,
+        max_steps=max_iter,
+        terminate=lambda step, residual: float(torch.linalg.vector_norm(residual)) <= tol * unit.norm,
+        history=history,
+    )
+    P, sigma, Qt = torch.linalg.svd(signal.value(), full_matrices=False)
+    # A finite start leaves every direction at about its starting size; less than its square root is not signal.
+    rank = int((sigma > math.sqrt(scale) * 0.1 * sigma[0].clamp(min=scale)).sum())
+    if run.stop == "terminated":
+        status = Status("converged", True, f"The residual fell below the tolerance in {run.n_steps} steps.")
+    elif run.stop == "diverged":
+        status = Status("diverged", False, "The descent diverged.", "Use a smaller alpha or start_scale.")
+    else:
+        status = Status("max_iter", False, f"{max_iter} steps were not enough.", "Raise max_iter.")
+    root = norm * sigma[:rank]
+    return Recovered(P[:, :rank], root, Qt[:rank].T, norm * outliers.value(), status)

@@ -1,0 +1,262 @@
+"""Acts 1 and 2 for matrices, and what to do when an act does not succeed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from twofold.history import History
+from twofold.matrix.convex import pursue
+from twofold.matrix.identify import Identified, factor_svd, identify, range_finder
+from twofold.matrix.polish import Polished, polish
+from twofold.problem import Problem
+from twofold.status import Status
+
+PACES = ((0.5, 5.0), (0.8, 4.0), (0.92, 3.0))
+"""(decay, floor) of the polish's threshold: begin fast, and slow down where haste left good entries out."""
+
+ROUGH_TOL = 1e-4
+"""A float64 fit is polished in float32 down to this relative residual: half the memory traffic, same answer."""
+
+MAX_ROUNDS = 8
+"""How often act 1 may look at what a fit left over."""
+
+WHITE = 1.2
+"""A residual whose spectral norm is within this factor of that of white noise holds no low-rank part."""
+
+TINY = 8
+"""Shorter side below which a gap among so few singular values means nothing."""
+
+CONVEX_LIMIT = 2000
+"""Longest shorter side for which the convex program is solved where no rank could be polished."""
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """X = P·diag(sigma)·Qᵀ and outliers S, in the working dtype, with how the run ended."""
+
+    P: Tensor
+    sigma: Tensor
+    Q: Tensor
+    outliers: Tensor
+    status: Status
+    dual_variable: Tensor | None = None
+    noise: float = 0.0
+
+
+def nothing_found(problem: Problem, status: Status) -> Recovered:
+    """X = 0 and S = 0."""
+    Y = problem.values
+    m, n = Y.shape
+    return Recovered(Y.new_zeros(m, 0), Y.new_zeros(0), Y.new_zeros(n, 0), torch.zeros_like(Y), status)
+
+
+def default_alpha(shape: tuple[int, int], observed_fraction: float) -> float:
+    """alpha = sqrt(f·max(m, n)) for a share f of observed entries.
+
+    The weight λ = 1/alpha of Candès, Li, Ma, Wright: Robust principal component analysis?, JACM 2011, Theorems 1.1
+    and 1.2: no property of the data needs to be known.
+    """
+    return math.sqrt(max(observed_fraction, 1e-12) * max(shape))
+
+
+@dataclass
+class ThreeActs:
+    """Acts 1 and 2 with everything they share; ``run`` is the plan in words.
+
+    Parameters
+    ----------
+    problem : Problem
+        Scaled to a largest entry of about 1.
+    alpha : float
+    n_components : int or None
+    tol : float
+    max_iter : int
+        The most steps of all acts together.
+    generator : torch.Generator
+    history : History
+    """
+
+    problem: Problem
+    alpha: float
+    n_components: int | None
+    tol: float
+    max_iter: int
+    generator: torch.Generator
+    history: History
+
+    def run(self) -> Recovered:
+        """Identify a rank, polish it, and look again at what is left, until that is nothing or noise."""
+        if min(self.problem.values.shape) < TINY and self.n_components is None:
+            return self._convex("too small a matrix for a gap in its singular values to name the rank")
+        found = identify(
+            self.problem,
+            alpha=self.alpha,
+            n_components=self.n_components,
+            generator=self.generator,
+            history=self.history,
+        )
+        if found is None and self._is_sparse():
+            return self._only_outliers()
+        if found is None:
+            return self._convex("no gap in the singular values: no rank stands out")
+        fit = self._polish_patiently(found.U, found.V, self._first_threshold(found))
+        for _ in range(MAX_ROUNDS):
+            if fit.stop != "plateau" or self.n_components is not None or self._is_white(fit):
+                break
+            rest = self._left_over(fit)
+            more = identify(rest, alpha=self.alpha, generator=self.generator, history=self.history)
+            if more is None:
+                break
+            U, V = torch.cat([fit.U, more.U], 1), torch.cat([fit.V, more.V], 1)
+            fit = self._polish_patiently(U, V, fit.threshold)
+        return self._conclude(fit)
+
+    def _first_threshold(self, found: Identified) -> float:
+        """The largest residual, but no more than the fit can be wrong by: an outlier of 1e6 is none of its error."""
+        X = found.U @ found.V.T
+        R = self.problem.residual(X, torch.zeros((), dtype=X.dtype, device=X.device))
+        typical = float(self.problem.values.abs().mean())
+        return min(float(R.abs().max()), max(2 * float(X.abs().max()), typical))
+
+    @property
+    def _budget(self) -> int:
+        return max(self.max_iter - len(self.history), 0)
+
+    def _polish_patiently(self, U: Tensor, V: Tensor, threshold: float | None) -> Polished:
+        """Polish at the fast pace, and at slower ones while the outcome may be due to haste."""
+        fits = []
+        for decay, floor in PACES:
+            fit = self._polish(U, V, threshold, decay, floor)
+            if fit.stop == "exact" and not self._leaves_lines_out(fit):
+                return fit
+            if fit.stop == "plateau" and not self._is_white(fit):
+                return fit
+            fits.append(fit)
+        exact = [fit for fit in fits if fit.stop == "exact"]
+        if exact:  # whole rows or columns are corrupted: every pace says so
+            return max(exact, key=lambda fit: fit.kept)
+        # Dense noise stops every pace at its level; a much lower last plateau was more than that.
+        if fits[-1].stop == fits[-2].stop == "plateau" and fits[-1].rms > 0.7 * fits[-2].rms:
+            return fits[-2]
+        return fits[-1]
+
+    def _polish(self, U: Tensor, V: Tensor, threshold: float | None, decay: float, floor: float) -> Polished:
+        shared = {"decay": decay, "floor": floor, "generator": self.generator, "history": self.history}
+        if self.problem.values.dtype != torch.float64:
+            return polish(
+                self.problem, U, V, threshold=threshold, tol=self.tol, max_iter=self._budget, **shared
+            )
+        rough = polish(
+            self._rough_problem, U.float(), V.float(), threshold=threshold, tol=ROUGH_TOL, confirm=False,
+            max_iter=self._budget, **shared,
+        )
+        U, V = rough.U.double(), rough.V.double()
+        if rough.stop != "exact":
+            return replace(rough, U=U, V=V)
+        return polish(self.problem, U, V, threshold=rough.threshold, tol=self.tol, max_iter=self._budget, **shared)
+
+    @cached_property
+    def _rough_problem(self) -> Problem:
+        return Problem(self.problem.values.float(), self.problem.observed)
+
+    def _split(self, fit: Polished) -> tuple[Tensor, Tensor]:
+        """Residual of a fit and which observed entries it takes for outliers."""
+        R = self.problem.residual(fit.U @ fit.V.T, torch.zeros((), dtype=fit.U.dtype, device=fit.U.device))
+        return R, R.abs() > fit.threshold
+
+    def _leaves_lines_out(self, fit: Polished) -> bool:
+        """Whether some row or column lost far more entries than chance takes: haste, or a corrupted line."""
+        outlying = self._split(fit)[1]
+        share = 1 - fit.kept
+        for dim in (0, 1):
+            observed = self.problem.observed
+            length = outlying.shape[dim] if observed is None else observed.sum(dim).clamp(min=1)
+            lost = outlying.sum(dim) / length
+            chance = share + 6 * (share * (1 - share) / length) ** 0.5 + 2 / length
+            if bool((lost > chance).any()):
+                return True
+        return False
+
+    def _left_over(self, fit: Polished) -> Problem:
+        """The inliers' residual as an observation of its own, outliers taken for missing."""
+        R, outlying = self._split(fit)
+        kept = ~outlying if self.problem.observed is None else ~outlying & self.problem.observed
+        return Problem(R * kept, kept)
+
+    def _is_white(self, fit: Polished) -> bool:
+        """Whether the inliers' residual has the spectral norm of independent noise of its size."""
+        rest = self._left_over(fit)
+        m, n = rest.values.shape
+        expected = fit.rms * rest.observed_fraction**0.5 * (math.sqrt(m) + math.sqrt(n))
+        sigma = range_finder(rest.values.float(), min(8, m, n), self.generator)[1]
+        return float(sigma[0]) <= WHITE * expected
+
+    def _conclude(self, fit: Polished) -> Recovered:
+        if fit.stop == "exact" and self._is_sparse(fit):
+            return self._only_outliers()
+        if fit.stop == "exact":
+            return self._from_fit(fit, Status("recovered", True, "Low rank plus outliers explain every entry."))
+        if fit.stop == "plateau" and self._is_white(fit):
+            cause = "Low rank plus outliers leave what looks like dense noise of standard deviation {noise}."
+            return self._from_fit(fit, Status("noisy", True, cause), noise=fit.rms)
+        if fit.stop == "plateau":
+            cause = (
+                "The rank shows as a gap in the singular values, but what is left over is neither zero nor white "
+                "noise (root mean square {noise}): the data are only approximately low rank plus outliers."
+            )
+            remedy = "Give n_components if you want another rank."
+            return self._from_fit(fit, Status("approximate", True, cause, remedy), noise=fit.rms)
+        if fit.stop == "max_iter":
+            cause = f"{self.max_iter} steps were not enough; the inliers' residual is {{noise}}."
+            return self._from_fit(fit, Status("max_iter", False, cause, "Raise max_iter."), noise=fit.rms)
+        return self._convex("the rank found does not fit the data: too many outliers for it, or too high a rank", fit)
+
+    def _is_sparse(self, fit: Polished | None = None) -> bool:
+        """Whether X = 0, S = Y takes fewer numbers (two for an outlier: place and value) than the fit does."""
+        n_nonzero = int(self.problem.values.count_nonzero())
+        if fit is None:
+            return 2 * n_nonzero <= self.problem.n_observed
+        rank = fit.U.shape[1]
+        freedom = rank * (len(fit.U) + len(fit.V) - rank)
+        return 2 * n_nonzero <= freedom + 2 * (1 - fit.kept) * self.problem.n_observed
+
+    def _only_outliers(self) -> Recovered:
+        status = Status("recovered", True, "Most entries are zero: every other one is an outlier, and the rank is 0.")
+        return replace(nothing_found(self.problem, status), outliers=self.problem.values)
+
+    def _from_fit(self, fit: Polished, status: Status, noise: float = 0.0) -> Recovered:
+        P, sigma, Q = factor_svd(fit.U, fit.V)
+        rank = int((sigma > 10 * self.tol * sigma[0]).sum()) if len(sigma) else 0
+        dtype = fit.U.dtype
+        R, outlying = self._split(fit)
+        return Recovered(
+            P[:, :rank].to(dtype), sigma[:rank].to(dtype), Q[:, :rank].to(dtype), R * outlying, status, noise=noise
+        )
+
+    def _convex(self, reason: str, fit: Polished | None = None) -> Recovered:
+        """The convex program that the descent leads to, solved directly."""
+        if min(self.problem.values.shape) > CONVEX_LIMIT:
+            status = Status(
+                "not_identified", False, f"Act 1: {reason}.", "Give n_components, or an alpha that fits the data."
+            )
+            return nothing_found(self.problem, status) if fit is None else self._from_fit(fit, status)
+        exact = Problem(self.problem.values.double(), self.problem.observed)
+        solution = pursue(
+            exact, alpha=self.alpha, tol=max(self.tol, 1e-8), max_iter=max(self._budget, 1), history=self.history
+        )
+        if solution.converged:
+            cause = f"Act 1: {reason}. This is the solution of the convex program (relative gap {solution.gap:.1e})."
+            status = Status("convex", True, cause, "It need not be the truth: look at its rank and outliers.")
+        else:
+            cause = f"Act 1: {reason}. The convex program was not solved in {self.max_iter} steps."
+            status = Status("max_iter", False, cause, "Raise max_iter.")
+        dtype = self.problem.values.dtype
+        return Recovered(
+            solution.U.to(dtype), solution.sigma.to(dtype), solution.V.to(dtype), solution.S.to(dtype), status,
+            dual_variable=solution.dual_variable,
+        )
