@@ -73,7 +73,9 @@ def pursue(problem: Problem, *, alpha: float, tol: float, max_iter: int, history
         misfit = unit.values - X - S
         N = mu * (free - S)
         primal_residual = float(torch.linalg.vector_norm(misfit)) / norm
-        dual_residual = mu * float(torch.linalg.vector_norm(S - previous)) / max(float(torch.linalg.vector_norm(N)), 1e-30)
+        dual_residual = (
+            mu * float(torch.linalg.vector_norm(S - previous)) / max(float(torch.linalg.vector_norm(N)), 1e-30)
+        )
         outlying = (S != 0) if problem.observed is None else (S != 0) & problem.observed
         history.add("convex", step, max_iter, primal_residual, float(outlying.sum()) / max(problem.n_observed, 1))
         if step % CHECK_EVERY == 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -149,12 +149,14 @@ def as_seed(random_state: Any) -> int:
         return int(random_state.integers(2**31 - 1))
     if _is_integer(random_state) and 0 <= random_state < 2**63:
         return int(random_state)
-    raise ValueError(f"random_state={random_state!r}: None, an integer of at least 0, or a numpy RandomState is accepted")
+    raise ValueError(
+        f"random_state={random_state!r}: None, an integer of at least 0, or a numpy RandomState is accepted"
+    )
 
 
-def _is_integer(value: Any) -> bool:
+def _is_integer(value: Any) -> TypeGuard[int]:
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def _is_positive(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value) and float(value) > 0

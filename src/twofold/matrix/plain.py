@@ -88,4 +88,7 @@ def plain_descent(
     else:
         status = Status("max_iter", False, f"{max_iter} steps were not enough.", "Raise max_iter.")
     root = norm * sigma[:rank]
-    return Recovered(P[:, :rank], root, Qt[:rank].T, norm * outliers.value(), status)
+    constants = {"symmetric": symmetric, "start_scale": scale, "tau": tau, "rate_ratio": ratio}
+    return Recovered(
+        P[:, :rank], root, Qt[:rank].T, norm * outliers.value(), status, noise=0.0, constants=constants
+    )

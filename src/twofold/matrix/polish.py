@@ -7,8 +7,8 @@
 The step is taken on the factors, preconditioned by (VᵀV)⁻¹ and (UᵀU)⁻¹ (scaled gradient descent: Tong, Ma, Chi,
 JMLR 2021), with the part that both factors would move, P_U·E·P_V, shared between them: then a full step of length
 1/f is stable, and the error falls by a factor of 3 to 5 a step. Thresholding with a geometric decay follows Cai, Cai,
-Wei: Accelerated alternating projections for robust PCA, JMLR 2019. New here is the floor (a threshold that falls
-faster than the fit improves throws good entries away, and one that falls below the noise throws everything away) and the
+Wei: Accelerated alternating projections for robust PCA, JMLR 2019. New here are the floor (a threshold that falls
+faster than the fit improves throws good entries away, and one below the noise throws everything away) and the
 second look before an exact fit is believed.
 """
 
@@ -96,14 +96,20 @@ class _MedianResidual:
         size = problem.values.numel()
         count = min(size, int(SAMPLE / max(problem.observed_fraction, 0.05)))
         device = problem.values.device
-        self.index = torch.randint(size, (count,), generator=generator, device=device) if count < size else None
-        if self.index is None:
+        if count < size:
+            self.index = torch.randint(size, (count,), generator=generator, device=device)
+        else:
             self.index = torch.arange(size, device=device)
         if problem.observed is not None:
             self.index = self.index[problem.observed.reshape(-1)[self.index]]
 
     def __call__(self, R: Tensor) -> float:
         return float(torch.take(R, self.index).abs().median()) if self.index.numel() else 0.0
+
+
+def _none_near(outliers: Tensor, threshold: float) -> bool:
+    """Whether opening the threshold by REOPEN would let nobody in."""
+    return not bool(((outliers != 0) & (outliers.abs() <= REOPEN * threshold)).any())
 
 
 def polish(
@@ -173,8 +179,7 @@ def polish(
             stop = "collapsed"
             break
         if size <= tol * _product_norm(U, V):
-            near = 0 if not confirm else int((outliers.abs() <= REOPEN * threshold).sum()) - (outliers.numel() - n_observed + n_kept)
-            if near == 0 or n_kept == kept_when_exact[-1]:
+            if not confirm or n_kept == kept_when_exact[-1] or _none_near(outliers, threshold):
                 stop = "exact"
                 break
             if len(kept_when_exact) > MAX_REOPENINGS:

@@ -12,7 +12,7 @@ from torch import Tensor
 from twofold.history import History, Observer
 from twofold.matrix.certificate import ROUNDS, Certificate, dual_certificate, duality_gap
 from twofold.matrix.inputs import as_problem, as_seed, check_options
-from twofold.matrix.plain import START_SCALE, plain_descent
+from twofold.matrix.plain import plain_descent
 from twofold.matrix.three_acts import Recovered, ThreeActs, default_alpha, nothing_found
 from twofold.problem import Problem
 from twofold.solution import LowRankSolution, Settings
@@ -129,19 +129,25 @@ def robust_pca(
         found = nothing_found(problem, Status("recovered", True, "Every observed entry is zero."))
     elif method == "descent":
         found = plain_descent(
-            problem, alpha=weight, symmetric=symmetric, start_scale=start_scale, tol=tol, max_iter=max_iter,
-            generator=generator, history=history,
+            problem,
+            alpha=weight,
+            symmetric=symmetric,
+            start_scale=start_scale,
+            tol=tol,
+            max_iter=max_iter,
+            generator=generator,
+            history=history,
         )
     else:
         acts = ThreeActs(problem, weight, n_components, inner_tol, max_iter, generator, history)
         found = acts.run()
     n_iter = len(history)
     certificate = _certify(problem, found, weight, unit, generator, history) if certify else None
-    settings = {
-        "alpha": weight, "seed": seed, "method": method, "tol": tol, "inner_tol": inner_tol, "max_iter": max_iter,
-        "symmetric": symmetric, "start_scale": START_SCALE if start_scale is None else start_scale,
-        "unit": unit, "noise": found.noise * unit, "dtype": str(problem.values.dtype), "device": str(generator.device),
-        "torch": torch.__version__,
+    settings: Settings = {
+        "method": method, "alpha": weight, "seed": seed, "tol": tol, "inner_tol": inner_tol, "max_iter": max_iter,
+        "unit": unit, "noise": found.noise * unit, "dtype": str(problem.values.dtype),
+        "device": str(problem.values.device), "threads": torch.get_num_threads(), "torch": torch.__version__,
+        **(found.constants),
     }  # fmt: skip
     status = _final_status(found, certificate, unit)
     solution = _solution(Y, found, unit, status, certificate, n_iter, history, settings)
@@ -175,7 +181,9 @@ def _final_status(found: Recovered, certificate: Certificate | None, unit: float
         if certificate.gap <= CERTIFIED_GAP:
             proof = f"{cause} A dual certificate proves it optimal (relative gap {certificate.gap:.1e})."
             return Status("certified", True, proof)
-        cause = f"{cause} The convex program has another optimum (relative gap {certificate.gap:.1e}): no certificate."
+        cause = (
+            f"{cause} The convex program has another optimum (relative gap {certificate.gap:.1e}): no certificate."
+        )
     return Status(status.code, status.success, cause, status.remedy)
 
 

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
 
 from twofold.history import History
 from twofold.matrix.convex import pursue
-from twofold.matrix.identify import Identified, factor_svd, identify, range_finder
+from twofold.matrix.identify import (
+    BETA,
+    CLIP,
+    MIN_GAP,
+    START,
+    TAU,
+    WEAK_GAP,
+    Identified,
+    factor_svd,
+    identify,
+    range_finder,
+)
 from twofold.matrix.polish import Polished, polish
 from twofold.problem import Problem
 from twofold.status import Status
@@ -37,7 +49,10 @@ CONVEX_LIMIT = 2000
 
 @dataclass(frozen=True)
 class Recovered:
-    """X = P·diag(sigma)·Qᵀ and outliers S, in the working dtype, with how the run ended."""
+    """X = P·diag(sigma)·Qᵀ and outliers S, in the working dtype, with how the run ended.
+
+    ``noise`` is the root mean square of what neither explains; ``constants`` are those that determined the answer.
+    """
 
     P: Tensor
     sigma: Tensor
@@ -46,6 +61,7 @@ class Recovered:
     status: Status
     dual_variable: Tensor | None = None
     noise: float = 0.0
+    constants: Mapping[str, float | str | bool] = field(default_factory=dict)
 
 
 def nothing_found(problem: Problem, status: Status) -> Recovered:
@@ -91,6 +107,13 @@ class ThreeActs:
 
     def run(self) -> Recovered:
         """Identify a rank, polish it, and look again at what is left, until that is nothing or noise."""
+        constants: dict[str, float | str | bool] = {
+            "start": START, "beta": BETA, "tau": TAU, "clip": CLIP, "min_gap": MIN_GAP, "weak_gap": WEAK_GAP,
+            "paces": str(PACES), "rough_tol": ROUGH_TOL, "white": WHITE,
+        }  # fmt: skip
+        return replace(self._run(), constants=constants)
+
+    def _run(self) -> Recovered:
         if min(self.problem.values.shape) < TINY and self.n_components is None:
             return self._convex("too small a matrix for a gap in its singular values to name the rank")
         found = identify(
@@ -146,19 +169,17 @@ class ThreeActs:
         return fits[-1]
 
     def _polish(self, U: Tensor, V: Tensor, threshold: float | None, decay: float, floor: float) -> Polished:
-        shared = {"decay": decay, "floor": floor, "generator": self.generator, "history": self.history}
-        if self.problem.values.dtype != torch.float64:
-            return polish(
-                self.problem, U, V, threshold=threshold, tol=self.tol, max_iter=self._budget, **shared
-            )
-        rough = polish(
-            self._rough_problem, U.float(), V.float(), threshold=threshold, tol=ROUGH_TOL, confirm=False,
-            max_iter=self._budget, **shared,
-        )
-        U, V = rough.U.double(), rough.V.double()
-        if rough.stop != "exact":
-            return replace(rough, U=U, V=V)
-        return polish(self.problem, U, V, threshold=rough.threshold, tol=self.tol, max_iter=self._budget, **shared)
+        """One polish at one pace; of float64 data in float32 first, down to ROUGH_TOL."""
+        run = partial(polish, decay=decay, floor=floor, generator=self.generator, history=self.history)
+        if self.problem.values.dtype == torch.float64:
+            rough = run(
+                self._rough_problem, U.float(), V.float(), threshold=threshold, tol=ROUGH_TOL, confirm=False,
+                max_iter=self._budget,
+            )  # fmt: skip
+            U, V, threshold = rough.U.double(), rough.V.double(), rough.threshold
+            if rough.stop != "exact":
+                return replace(rough, U=U, V=V)
+        return run(self.problem, U, V, threshold=threshold, tol=self.tol, max_iter=self._budget)
 
     @cached_property
     def _rough_problem(self) -> Problem:
@@ -257,6 +278,10 @@ class ThreeActs:
             status = Status("max_iter", False, cause, "Raise max_iter.")
         dtype = self.problem.values.dtype
         return Recovered(
-            solution.U.to(dtype), solution.sigma.to(dtype), solution.V.to(dtype), solution.S.to(dtype), status,
+            solution.U.to(dtype),
+            solution.sigma.to(dtype),
+            solution.V.to(dtype),
+            solution.S.to(dtype),
+            status,
             dual_variable=solution.dual_variable,
         )

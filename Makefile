@@ -1,0 +1,37 @@
+# make demo | test | bench | docs | lint: each creates .venv when it is not there and reuses it after that.
+VENV := .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench docs clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+
+# One stamp an extra: a second run finds it newer than the files it depends on and starts at once.
+$(VENV)/.%-installed: pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not there; Python 3.11 or newer is needed (make PYTHON=...)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: Python 3.11 or newer is needed, this is $$($(PYTHON) -V)" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing twofold[$*] into $(VENV) (first run only) ..." >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$*]'
+	@touch $@
+
+demo: $(VENV)/.all-installed ## recover a photograph and a sensor matrix, and write a report
+	@$(BIN)/twofold demo
+
+test: $(VENV)/.test-installed $(VENV)/.lint-installed ## lint, then the tests
+	@$(MAKE) --no-print-directory lint
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.test-installed $(VENV)/.lint-installed ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: $(VENV)/.bench-installed ## the benchmarks of this repository, into benchmarks/results (takes half an hour)
+	@$(BIN)/python benchmarks/matrix.py
+	@$(BIN)/python benchmarks/image/run.py
+
+clean: ## remove what make made
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache twofold-demo
