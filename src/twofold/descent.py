@@ -99,9 +99,10 @@ def descend(
     Descended
     """
     scale = problem.norm or 1.0
+    residual = torch.empty_like(problem.values)  # one buffer: fresh memory for every step costs as much as the step
     for step in range(max_steps + 1):
         s = outliers.value()
-        residual = problem.residual(signal.value().detach(), s)
+        residual = problem.residual(signal.value().detach(), s, out=residual)
         relative = float(torch.linalg.vector_norm(residual)) / scale
         history.add(act, step, max_steps, relative, _outlier_fraction(s, residual))
         if not math.isfinite(relative):

@@ -153,15 +153,22 @@ class DualOutliers:
         self.polarity = polarity
         self.group_dim = group_dim
         self.theta = torch.zeros(tuple(shape), dtype=dtype, device=device)
-        self._value: Tensor | None = None
+        self._value = torch.zeros_like(self.theta)
+        self._damping = torch.empty_like(self.theta)
+        self._is_current = True
 
     def value(self) -> Tensor:
-        """s, computed once for each theta."""
-        if self._value is None:
-            self._value = self._outliers()
+        """s, in memory that the next step overwrites."""
+        if not self._is_current:
+            if self.polarity == "both" and self.group_dim is None:
+                torch.sinh(self.theta, out=self._value).mul_(self.beta)
+            else:
+                self._value.copy_(self._restricted())
+            self._is_current = True
         return self._value
 
-    def _outliers(self) -> Tensor:
+    def _restricted(self) -> Tensor:
+        """s where a sign or groups restrict it."""
         theta = self.theta
         if self.polarity != "both":
             theta = theta.clamp(min=0) if self.polarity == "bright" else theta.clamp(max=0)
@@ -178,7 +185,7 @@ class DualOutliers:
 
     def descend(self, residual: Tensor, rate: float) -> None:
         """theta ← theta + 4·rate·r / (1 + 4·rate·|s|), no more than MAX_INCREMENT at once."""
-        damping = self.value().abs().mul_(4 * rate).add_(1.0)
+        damping = torch.abs(self.value(), out=self._damping).mul_(4 * rate).add_(1.0)
         increment = torch.div(residual, damping, out=damping).mul_(4 * rate)
         self.theta += increment.clamp_(-self.MAX_INCREMENT, self.MAX_INCREMENT)
-        self._value = None
+        self._is_current = False

@@ -58,9 +58,9 @@ class Problem:
         """‖y‖, the Frobenius norm of what was observed."""
         return float(torch.linalg.vector_norm(self.values))
 
-    def residual(self, x: Tensor, s: Tensor) -> Tensor:
-        """r = y − A(x) − s on the observed entries, zero elsewhere. A new tensor."""
-        r = self.values - (x if self.operator is None else self.operator.forward(x))
+    def residual(self, x: Tensor, s: Tensor, out: Tensor | None = None) -> Tensor:
+        """r = y − A(x) − s on the observed entries, zero elsewhere; in ``out`` where given, else a new tensor."""
+        r = torch.sub(self.values, x if self.operator is None else self.operator.forward(x), out=out)
         r -= s
         if self.observed is not None:
             r *= self.observed

@@ -161,8 +161,9 @@ def polish(
     best, since_best, kept_when_exact = float("inf"), 0, [-1]
     stop: Stop = "max_iter"
     step = 0
+    R, outliers = torch.empty_like(Y), torch.empty_like(Y)  # buffers: fresh memory costs as much as the arithmetic
     while True:
-        R = torch.addmm(Y, U, V.T, alpha=-1)
+        torch.addmm(Y, U, V.T, alpha=-1, out=R)
         if problem.observed is not None:
             R *= problem.observed
         median = median_residual(R)
@@ -170,7 +171,7 @@ def polish(
             threshold = float(R.abs().max())
         elif step > 0:
             threshold = max(decay * threshold, floor * median)
-        outliers = torch.nn.functional.hardshrink(R, threshold)
+        torch.hardshrink(R, threshold, out=outliers)
         n_kept = n_observed - int(outliers.count_nonzero())
         E = R.sub_(outliers)
         size = float(torch.linalg.vector_norm(E))

@@ -132,7 +132,7 @@ class ThreeActs:
             if fit.stop != "plateau" or self.n_components is not None or self._is_white(fit):
                 break
             rest = self._left_over(fit)
-            more = identify(rest, alpha=self.alpha, generator=self.generator, history=self.history)
+            more = identify(rest, alpha=self.alpha, rest=True, generator=self.generator, history=self.history)
             if more is None:
                 break
             U, V = torch.cat([fit.U, more.U], 1), torch.cat([fit.V, more.V], 1)

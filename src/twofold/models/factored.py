@@ -18,7 +18,7 @@ states it as ``rate_ratio_per_alpha``, so that users speak of alpha = 1/λ only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -53,6 +53,7 @@ class AsymmetricFactors:
     U: Tensor
     V: Tensor
     rate_ratio_per_alpha: ClassVar[float] = 0.5
+    _product: Tensor | None = field(default=None, repr=False)
 
     @classmethod
     def random(
@@ -71,8 +72,10 @@ class AsymmetricFactors:
         return cls(start_scale * left, start_scale * right)
 
     def value(self) -> Tensor:
-        """U·Vᵀ."""
-        return self.U @ self.V.T
+        """U·Vᵀ, in memory that the next call overwrites."""
+        if self._product is None:
+            self._product = self.U.new_empty(len(self.U), len(self.V))
+        return torch.mm(self.U, self.V.T, out=self._product)
 
     def descend(self, pull: Tensor, rate: float) -> None:
         """U ← U + rate·R·V and V ← V + rate·Rᵀ·U, both from the old factors, for the pull R."""
