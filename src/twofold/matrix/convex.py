@@ -62,7 +62,7 @@ def pursue(problem: Problem, *, alpha: float, tol: float, max_iter: int, history
     gap = float("inf")
     norm = unit.norm or 1.0
     step = 0
-    for step in range(1, max_iter + 1):  # noqa: B007
+    for step in range(1, max_iter + 1):
         U, sigma, V = outer_triplets(unit.values - S + N / mu, 1.0 / mu)
         sigma = sigma - 1.0 / mu
         X = (U * sigma) @ V.T

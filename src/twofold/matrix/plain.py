@@ -8,13 +8,14 @@ import torch
 
 from twofold.descent import descend
 from twofold.history import History
+from twofold.matrix.identify import MIN_GAP, largest_gap
 from twofold.matrix.three_acts import Recovered
 from twofold.models.factored import AsymmetricFactors, SymmetricFactors
 from twofold.outliers import HadamardOutliers
 from twofold.problem import Problem
 from twofold.status import Status
 
-START_SCALE = 1e-3
+START_SCALE = 1e-6
 """Start of U (and V), g and h, for data whose spectral norm is 1. The theorem is about the limit of small starts."""
 
 STABLE = 0.45
@@ -45,7 +46,8 @@ def plain_descent(
     start_scale : float, optional
         None: START_SCALE.
     tol : float
-        Converged when ‖y − X − s‖ ≤ tol·‖y‖.
+        Converged when ‖y − X − s‖ ≤ sqrt(tol)·‖y‖: the residual falls like one over the number of steps, so that
+        a machine-precision tolerance is never met.
     max_iter : int
     generator : torch.Generator
     history : History
@@ -75,20 +77,21 @@ def plain_descent(
         tau=lambda step: tau,
         alpha=ratio,
         max_steps=max_iter,
-        terminate=lambda step, residual: float(torch.linalg.vector_norm(residual)) <= tol * unit.norm,
+        terminate=lambda step, residual: float(torch.linalg.vector_norm(residual)) <= math.sqrt(tol) * unit.norm,
         history=history,
     )
     P, sigma, Qt = torch.linalg.svd(signal.value(), full_matrices=False)
-    # A finite start leaves every direction at about its starting size; less than its square root is not signal.
-    rank = int((sigma > math.sqrt(scale) * 0.1 * sigma[0].clamp(min=scale)).sum())
+    # A finite start leaves every direction at some small size; the gap tells which ones carry the signal.
+    rank, gap = largest_gap(sigma)
+    rank = rank if gap >= MIN_GAP else len(sigma)
     if run.stop == "terminated":
         status = Status("converged", True, f"The residual fell below the tolerance in {run.n_steps} steps.")
     elif run.stop == "diverged":
         status = Status("diverged", False, "The descent diverged.", "Use a smaller alpha or start_scale.")
     else:
-        status = Status("max_iter", False, f"{max_iter} steps were not enough.", "Raise max_iter.")
+        cause = f"After {max_iter} steps the residual is {history.records[-1].residual:.1e} of the data."
+        remedy = "Raise max_iter (the residual falls like one over the steps), or use method='three-act'."
+        status = Status("max_iter", False, cause, remedy)
     root = norm * sigma[:rank]
     constants = {"symmetric": symmetric, "start_scale": scale, "tau": tau, "rate_ratio": ratio}
-    return Recovered(
-        P[:, :rank], root, Qt[:rank].T, norm * outliers.value(), status, noise=0.0, constants=constants
-    )
+    return Recovered(P[:, :rank], root, Qt[:rank].T, norm * outliers.value(), status, noise=0.0, constants=constants)

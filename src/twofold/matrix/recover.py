@@ -59,11 +59,11 @@ def robust_pca(
     alpha : float, optional
         1/λ of the program. None: sqrt(f·max(m, n)) for a share f of observed entries, which needs no tuning.
     method : {"three-act", "descent"}
-        "descent": the published iteration alone, run until the residual is below ``tol``; slow, for study.
+        "descent": the published iteration alone, run until the residual is below sqrt(tol)·‖Y‖; slow, for study.
     symmetric : bool
         Only for "descent": X = U·Uᵀ.
     start_scale : float, optional
-        Only for "descent": start of U, V, g and h. None: 1e-3.
+        Only for "descent": start of U, V, g and h. None: 1e-6.
     tol : float
         Relative accuracy of the low-rank part; the inliers' residual is driven to a thousandth of it.
     max_iter : int

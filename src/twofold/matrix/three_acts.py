@@ -25,6 +25,7 @@ from twofold.matrix.identify import (
     range_finder,
 )
 from twofold.matrix.polish import Polished, polish
+from twofold.matrix.rows import split_rows
 from twofold.problem import Problem
 from twofold.status import Status
 
@@ -155,8 +156,10 @@ class ThreeActs:
         fits = []
         for decay, floor in PACES:
             fit = self._polish(U, V, threshold, decay, floor)
-            if fit.stop == "exact" and not self._leaves_lines_out(fit):
-                return fit
+            if fit.stop == "exact":
+                fit = self._readmit_lines(fit, decay, floor)
+                if not any(bool(lost.any()) for lost in self._lost_lines(fit)):
+                    return fit
             if fit.stop == "plateau" and not self._is_white(fit):
                 return fit
             fits.append(fit)
@@ -167,6 +170,22 @@ class ThreeActs:
         if fits[-1].stop == fits[-2].stop == "plateau" and fits[-1].rms > 0.7 * fits[-2].rms:
             return fits[-2]
         return fits[-1]
+
+    def _readmit_lines(self, fit: Polished, decay: float, floor: float) -> Polished:
+        """Fit lost rows and columns again on the factors of the others; those that fit were lost in haste."""
+        for _ in range(3):
+            rows, columns = self._lost_lines(fit)
+            if not bool(rows.any()) and not bool(columns.any()):
+                break
+            Y, observed = self.problem.values, self.problem.observed
+            U, V = fit.U.clone(), fit.V.clone()
+            U[rows] = _refit(Y[rows], observed if observed is None else observed[rows], V, ~columns)
+            V[columns] = _refit(Y.T[columns], observed if observed is None else observed.T[columns], U, ~rows)
+            again = self._polish(U, V, fit.threshold, decay, floor)
+            if again.stop != "exact" or again.kept <= fit.kept:
+                break
+            fit = again
+        return fit
 
     def _polish(self, U: Tensor, V: Tensor, threshold: float | None, decay: float, floor: float) -> Polished:
         """One polish at one pace; of float64 data in float32 first, down to ROUGH_TOL."""
@@ -190,18 +209,17 @@ class ThreeActs:
         R = self.problem.residual(fit.U @ fit.V.T, torch.zeros((), dtype=fit.U.dtype, device=fit.U.device))
         return R, R.abs() > fit.threshold
 
-    def _leaves_lines_out(self, fit: Polished) -> bool:
-        """Whether some row or column lost far more entries than chance takes: haste, or a corrupted line."""
+    def _lost_lines(self, fit: Polished) -> tuple[Tensor, Tensor]:
+        """Rows and columns that lost far more entries than chance takes: in haste, or because they are corrupted."""
         outlying = self._split(fit)[1]
         share = 1 - fit.kept
-        for dim in (0, 1):
+        lost = []
+        for dim in (1, 0):
             observed = self.problem.observed
-            length = outlying.shape[dim] if observed is None else observed.sum(dim).clamp(min=1)
-            lost = outlying.sum(dim) / length
+            length = torch.tensor(outlying.shape[dim]) if observed is None else observed.sum(dim).clamp(min=1)
             chance = share + 6 * (share * (1 - share) / length) ** 0.5 + 2 / length
-            if bool((lost > chance).any()):
-                return True
-        return False
+            lost.append(outlying.sum(dim) / length > chance)
+        return lost[0], lost[1]
 
     def _left_over(self, fit: Polished) -> Problem:
         """The inliers' residual as an observation of its own, outliers taken for missing."""
@@ -221,7 +239,11 @@ class ThreeActs:
         if fit.stop == "exact" and self._is_sparse(fit):
             return self._only_outliers()
         if fit.stop == "exact":
-            return self._from_fit(fit, Status("recovered", True, "Low rank plus outliers explain every entry."))
+            cause = "Low rank plus outliers explain every entry."
+            rows, columns = (int(lost.sum()) for lost in self._lost_lines(fit))
+            if rows or columns:
+                cause += f" {rows} rows and {columns} columns are outliers as a whole or nearly so."
+            return self._from_fit(fit, Status("recovered", True, cause))
         if fit.stop == "plateau" and self._is_white(fit):
             cause = "Low rank plus outliers leave what looks like dense noise of standard deviation {noise}."
             return self._from_fit(fit, Status("noisy", True, cause), noise=fit.rms)
@@ -285,3 +307,14 @@ class ThreeActs:
             status,
             dual_variable=solution.dual_variable,
         )
+
+
+def _refit(Y: Tensor, observed: Tensor | None, factor: Tensor, trusted: Tensor) -> Tensor:
+    """Rows of the other factor for the rows of Y, from the trusted rows of this one, robustly.
+
+    Y is k × n, ``factor`` is n × r; returns k × r.
+    """
+    basis, triangle = torch.linalg.qr(factor[trusted])
+    scores = split_rows(Y[:, trusted], observed if observed is None else observed[:, trusted], basis.T)
+    rows = torch.linalg.lstsq(triangle, scores.T).solution.T
+    return rows.nan_to_num(0.0, 0.0, 0.0)
