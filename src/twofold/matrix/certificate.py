@@ -110,7 +110,7 @@ class Certificate:
         nuclear = np.linalg.svd(X, compute_uv=False).sum()
         primal = nuclear + np.abs(np.where(observed, data - X, 0.0)).sum() / self.alpha
         dual = float((nu * data).sum()) / scale
-        return max(float(primal - dual) / primal, 0.0) if primal > 0 else 0.0
+        return max(float((primal - dual) / primal), 0.0) if primal > 0 else 0.0
 
 
 def _numpy64(array: Any) -> np.ndarray:
@@ -257,6 +257,8 @@ def dual_certificate(
         history.add("certify", step, rounds, max(excess, 0.0), float(outlying.float().mean()))
         if entry_excess <= -0.002 and (len(sigma) == 0 or sigma[0] <= 0.995):
             exact = equations.project(N, 1e-12)
+            if problem.observed is not None:
+                exact *= problem.observed  # zero there up to rounding already
             # Subspace iteration can overlook a direction: believe the bound, not the estimate.
             if norm_above_one(exact) <= 1 + 1e-9:
                 return exact

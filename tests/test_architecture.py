@@ -1,0 +1,116 @@
+"""The package's imports run one way, the core neither prints nor plots, and what is documented runs."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "twofold"
+MODULES = sorted(SOURCE.rglob("*.py"))
+
+# From the bottom up; a module may import from lower rooms, and from its own where that is a folder.
+ROOMS = [
+    ["status", "history", "operators"],
+    ["problem", "observers"],
+    ["outliers", "models"],
+    ["descent"],
+    ["matrix.polish", "matrix.identify", "matrix.rows", "matrix.certificate", "matrix.inputs", "matrix.convex"],
+    ["matrix.three_acts", "matrix.plain", "image.parts"],
+    ["solution"],
+    ["matrix.recover", "image"],
+    ["estimators", "nn", "optim", "datasets", "metrics", "io"],
+    ["plots"],
+    ["report"],
+    ["cli"],
+    ["__main__", "__init__"],
+]
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__") or "__init__"
+
+
+def level_of(module: str) -> int:
+    for level, rooms in enumerate(ROOMS):
+        if any(module == room or module.startswith(room + ".") for room in rooms):
+            return level
+    if module in ("matrix",):
+        return 0
+    raise AssertionError(f"{module} has no room: add it to ROOMS and to ARCHITECTURE.md")
+
+
+def imports_of(path: Path) -> set[str]:
+    """Modules of this package that a file imports anywhere, inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "twofold":
+            base = node.module.removeprefix("twofold").lstrip(".")
+            for alias in node.names:
+                inner = f"{base}.{alias.name}".lstrip(".")
+                is_module = (SOURCE / inner.replace(".", "/")).with_suffix(".py").exists()
+                found.add(inner if is_module else base or "__init__")
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.removeprefix("twofold.") for alias in node.names if alias.name.startswith("twofold.")}
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_run_one_way(path: Path) -> None:
+    module = name_of(path)
+    for imported in imports_of(path):
+        if imported == "__init__":
+            assert module in ("cli", "__main__") or module.startswith("cli."), f"{module} imports the package's front door"
+            continue
+        same_folder = module.split(".")[0] == imported.split(".")[0]
+        assert level_of(imported) < level_of(module) or same_folder, f"{module} imports {imported}, which lies above it"
+
+
+def test_no_import_cycles() -> None:
+    graph = {name_of(path): {i for i in imports_of(path) if i != name_of(path)} for path in MODULES}
+    seen: dict[str, int] = {}
+
+    def visit(module: str, trail: tuple[str, ...]) -> None:
+        assert module not in trail, f"cycle: {' -> '.join((*trail, module))}"
+        if module in seen:
+            return
+        for imported in graph.get(module, ()):
+            visit(imported, (*trail, module))
+        seen[module] = 1
+
+    for module in graph:
+        visit(module, ())
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if "cli" not in p.parts], ids=name_of)
+def test_core_does_not_print(path: Path) -> None:
+    calls = [n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Call)]
+    assert not [call for call in calls if getattr(call.func, "id", "") == "print"]
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if p.name != "__main__.py"], ids=name_of)
+def test_docstring_examples_run(path: Path) -> None:
+    module = importlib.import_module(f"twofold.{name_of(path)}" if name_of(path) != "__init__" else "twofold")
+    result = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert result.failed == 0
+
+
+def test_python_examples_in_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    readme = (SOURCE.parents[1] / "README.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```python\n(.*?)```", readme, flags=re.S)
+    assert len(examples) >= 2
+    monkeypatch.chdir(tmp_path)
+    for example in examples:
+        exec(compile(example, "README.md", "exec"), {})
+
+
+def test_every_public_name_has_a_docstring_that_names_its_errors() -> None:
+    for path in MODULES:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+                assert ast.get_docstring(node), f"{name_of(path)}.{node.name} has no docstring"

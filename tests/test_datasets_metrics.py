@@ -1,0 +1,107 @@
+"""Synthetic data are what they are said to be; metrics agree with scikit-image."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import skimage.metrics
+
+from twofold import datasets, metrics
+
+
+def test_low_rank_plus_sparse_is_what_it_says():
+    data = datasets.low_rank_plus_sparse((80, 60), 3, 0.2, missing_fraction=0.1, random_state=0)
+    assert np.linalg.matrix_rank(data.low_rank) == data.rank == 3
+    assert (data.outliers != 0).mean() == pytest.approx(0.2)
+    assert np.isnan(data.observed).mean() == pytest.approx(0.1)
+    limit = 2 * np.abs(data.low_rank).mean()
+    size = np.abs(data.outliers).max()
+    assert 0.98 * limit < size <= limit
+    seen = ~np.isnan(data.observed)
+    np.testing.assert_array_equal(data.observed[seen], (data.low_rank + data.outliers)[seen])
+
+
+def test_same_seed_same_bits():
+    for make in (
+        lambda seed: datasets.low_rank_plus_sparse(20, 2, 0.1, noise=0.1, random_state=seed).observed,
+        lambda seed: datasets.sensor_matrix(40, 20, random_state=seed).observed,
+        lambda seed: datasets.salt_and_pepper(np.full((20, 20), 7, np.uint8), 0.5, random_state=seed),
+        lambda seed: datasets.random_valued_impulse(np.full((20, 20), 0.5), 0.5, random_state=seed),
+    ):
+        np.testing.assert_array_equal(make(3), make(3))
+        assert not np.array_equal(make(3), make(4), equal_nan=True)
+
+
+@pytest.mark.parametrize("shape", [1, (1, 5), (5, 1)])
+def test_small_and_rank_zero(shape):
+    data = datasets.low_rank_plus_sparse(shape, 0, 1.0, random_state=0)
+    assert (data.low_rank == 0).all()
+    assert (data.outliers != 0).all()
+
+
+def test_sensor_matrix():
+    log = datasets.sensor_matrix(random_state=0)
+    assert np.linalg.matrix_rank(log.clean) == log.rank
+    seen = ~np.isnan(log.observed)
+    np.testing.assert_array_equal(seen & (log.observed != log.clean), log.faulty)
+    assert (log.observed[log.faulty] == 0).any()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
+def test_impulses(dtype):
+    top = np.iinfo(dtype).max if dtype.startswith("u") else 1
+    image = np.full((60, 50, 3), top // 3 if dtype.startswith("u") else 0.3, dtype)
+    before = image.copy()
+    salted = datasets.salt_and_pepper(image, 0.4, random_state=0)
+    struck = salted != image
+    assert set(np.unique(salted[struck])) == {0, top}
+    assert struck.mean() == pytest.approx(0.4, abs=0.02)
+    assert (salted[struck] == top).mean() == pytest.approx(0.5, abs=0.03)
+    random = datasets.random_valued_impulse(image, 0.4, random_state=0)
+    assert salted.dtype == random.dtype == dtype
+    assert (random != image).mean() == pytest.approx(0.4, abs=0.02)
+    assert random[random != image].mean() == pytest.approx(top / 2, rel=0.05)
+    np.testing.assert_array_equal(image, before)
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda: datasets.low_rank_plus_sparse(0, 0, 0.1), "shape"),
+        (lambda: datasets.low_rank_plus_sparse(5, 6, 0.1), "rank"),
+        (lambda: datasets.low_rank_plus_sparse(5, 1, 1.1), "outlier_fraction"),
+        (lambda: datasets.low_rank_plus_sparse(5, 1, 0.1, missing_fraction=1), "missing_fraction"),
+        (lambda: datasets.low_rank_plus_sparse(5, 1, 0.1, noise=math.nan), "noise"),
+        (lambda: datasets.sensor_matrix(3), "n_times"),
+        (lambda: datasets.sensor_matrix(spike_fraction=0.9), "spike_fraction"),
+        (lambda: datasets.salt_and_pepper(np.zeros(5), 0.1), "image"),
+        (lambda: datasets.salt_and_pepper(np.zeros((5, 5)), -0.1), "fraction"),
+        (lambda: metrics.psnr([[1.0]], [[1.0, 2.0]]), "result"),
+        (lambda: metrics.psnr([[2.0]], [[1.0]]), "data_range"),
+        (lambda: metrics.psnr([[2.0]], [[1.0]], data_range=0), "data_range"),
+        (lambda: metrics.ssim(np.zeros((4, 4)), np.zeros((4, 4))), "truth"),
+    ],
+)
+def test_errors_name_the_argument(call, name):
+    with pytest.raises(ValueError, match=f"^{name}"):
+        call()
+
+
+def test_psnr_and_ssim_agree_with_scikit_image():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    result = datasets.salt_and_pepper(truth, 0.1, random_state=1)
+    expected = skimage.metrics.peak_signal_noise_ratio(truth, result)
+    assert metrics.psnr(truth, result) == pytest.approx(expected)
+    expected = skimage.metrics.structural_similarity(truth, result, channel_axis=2, data_range=255)
+    assert metrics.ssim(truth, result) == pytest.approx(expected)
+
+
+def test_equal_is_perfect():
+    truth = np.random.default_rng(0).random((8, 8))
+    assert metrics.psnr(truth, truth) == math.inf
+    assert metrics.relative_error(truth, truth) == 0
+    assert metrics.relative_error(np.zeros(3), np.zeros(3)) == 0
+    assert metrics.relative_error(np.zeros(3), np.ones(3)) == math.inf
