@@ -30,7 +30,7 @@ lint: $(VENV)/.test-installed $(VENV)/.lint-installed ## ruff and mypy
 	@$(BIN)/mypy
 
 bench: $(VENV)/.bench-installed ## the benchmarks of this repository, into benchmarks/results (takes half an hour)
-	@$(BIN)/python benchmarks/matrix.py
+	@$(BIN)/python benchmarks/matrix/run.py
 	@$(BIN)/python benchmarks/image/run.py
 
 clean: ## remove what make made

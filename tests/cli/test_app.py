@@ -47,6 +47,16 @@ def test_a_defect_is_one_line_too_and_the_traceback_is_to_be_had(twofold, table,
         twofold("matrix", table)
 
 
+def test_running_out_of_memory_is_said(twofold, table, monkeypatch):
+    def greedy(*arguments, **options):
+        raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 99 bytes.")
+
+    monkeypatch.setattr("twofold.matrix.recover.robust_pca", greedy)
+    outcome = twofold("matrix", table)
+    assert outcome.status == 2
+    assert "table.npy: there is not enough memory" in outcome.err
+
+
 def test_json_has_no_nan():
     assert finite({"a": [float("nan"), 1.5, (float("-inf"), "x", True, None)]}) == {
         "a": [None, 1.5, [None, "x", True, None]]

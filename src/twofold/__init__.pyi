@@ -1,0 +1,24 @@
+# The public names, and where each of them lives. lazy_loader reads this file at run time.
+
+from . import datasets, metrics, nn, optim
+from .estimators import RobustPCA
+from .image.recover import recover_image
+from .matrix.recover import robust_pca
+from .solution import ImageSolution, LowRankSolution
+from .status import RecoveryError, Status
+
+__version__: str
+
+__all__ = [
+    "ImageSolution",
+    "LowRankSolution",
+    "RecoveryError",
+    "RobustPCA",
+    "Status",
+    "datasets",
+    "metrics",
+    "nn",
+    "optim",
+    "recover_image",
+    "robust_pca",
+]

@@ -1,0 +1,1 @@
+"""Image recovery: identify, polish, and say how likely each entry is an outlier."""

@@ -1,0 +1,112 @@
+"""How likely each entry is an outlier: a mixture of two laws, learned from the image itself.
+
+An inlier lies near its prediction m, an outlier has a value drawn from a law q of its own:
+
+    p(y | inlier)  = (1−t)·Laplace(y − m; b) + t·1                 b: local mean error of the prediction
+    p(y | outlier) = q(y)                                          q: histogram of the outliers' values
+    P(outlier | y) = π·q(y) / (π·q(y) + (1−π)·p(y | inlier))
+
+π, q and b are re-estimated from P (expectation maximization). Nothing is assumed about the noise: where it is salt
+and pepper, q turns into two spikes, and an entry of any other value is hardly ever taken for an outlier; where it is
+uniform, q stays flat. The uniform share t stands for inliers that no neighbour foretells: frames, thin lines, glints.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from twofold.outliers import Polarity
+
+BINS = 256
+WINDOW = 5  # pixels, for the local error of the prediction
+MIN_ERROR = 0.004  # one grey level of an 8-bit image
+TAIL = 0.003  # share of inliers that the prediction misses by far: sharp lines, glints
+EM_ROUNDS = 5
+_PRIOR = 0.05  # weight of the whole image in a local error
+_FLAT = 0.0001  # share of the outliers' law that is always uniform
+
+
+def box_mean(x: Tensor, window: int) -> Tensor:
+    """Mean over a square window, for (C, H, W); windows are cut off at the borders."""
+    return F.avg_pool2d(x[None], window, stride=1, padding=window // 2, count_include_pad=False)[0]
+
+
+def local_error(error: Tensor, weight: Tensor, floor: float = MIN_ERROR) -> Tensor:
+    """Weighted mean of ``error`` over a window, drawn towards the image's mean where there is little weight.
+
+    Half of it is the channel's own, half is shared by all channels.
+    """
+    overall = (weight * error).sum() / weight.sum().clamp(min=1)
+    total, size = box_mean(weight * error, WINDOW), box_mean(weight, WINDOW)
+    own = (total + _PRIOR * overall) / (size + _PRIOR)
+    shared = (total.mean(0) + _PRIOR * overall) / (size.mean(0) + _PRIOR)
+    return (0.5 * (own + shared)).clamp(min=floor)
+
+
+def outlier_law(bins: Tensor, weight: Tensor) -> Tensor:
+    """Density of the outliers' values in each of BINS bins of [0, 1]."""
+    counts = torch.bincount(bins.reshape(-1), weights=weight.reshape(-1).double(), minlength=BINS)
+    total = counts.sum() + 1
+    q = (counts + _FLAT * total / BINS) / (counts.sum() + _FLAT * total) * BINS
+    return q.float()
+
+
+def outlier_probability(
+    y: Tensor,
+    prediction: Tensor,
+    start: Tensor,
+    *,
+    observed: Tensor | None = None,
+    polarity: Polarity = "both",
+    grouped: bool = False,
+) -> Tensor:
+    """P(outlier | y) for each entry.
+
+    Parameters
+    ----------
+    y, prediction : Tensor of shape (C, H, W)
+        Observation in [0, 1], and what the other entries say about each entry.
+    start : Tensor of shape (C, H, W)
+        Probabilities to start from.
+    observed : bool Tensor of shape (C, H, W), optional
+        False where the entry is known to be bad: probability 1, and no evidence about the others.
+    polarity : {"both", "bright", "dark"}
+        Sign that an outlier's y − prediction may have.
+    grouped : bool, default False
+        All channels of a pixel are outliers together.
+
+    Returns
+    -------
+    Tensor of shape (C, H, W), in [0, 1]
+
+    Examples
+    --------
+    >>> clean = torch.full((1, 20, 20), 0.3)
+    >>> y = clean.clone()
+    >>> y[0, ::5, ::5] = 1.0
+    >>> P = outlier_probability(y, clean, torch.zeros_like(y))
+    >>> bool((P[y == 1] > 0.99).all()), bool((P[y < 1] < 0.01).all())
+    (True, True)
+    """
+    error = y - prediction
+    known = torch.ones_like(y) if observed is None else observed.to(y)
+    bins = (y.clamp(0, 1) * (BINS - 1)).round().long()
+    possible = torch.ones_like(y) if polarity == "both" else ((error > 0) == (polarity == "bright")).to(y)
+    P = start
+    core = 1 - P
+    for _ in range(EM_ROUNDS):
+        b = local_error(error.abs(), core * known)
+        share = float((P * known).sum() / known.sum().clamp(min=1))
+        share = min(max(share, 1e-4), 0.95)
+        u = error.abs() / b
+        near, far = (1 - TAIL) * torch.exp(-u), TAIL * (2 * b)
+        odds = torch.log(outlier_law(bins, P * known)[bins] * (2 * b) / (near + far))
+        if grouped:
+            odds = (odds * known).sum(0, keepdim=True).expand_as(odds)
+        P = torch.sigmoid(odds + math.log(share / (1 - share))) * possible
+        core = (1 - P) * near / (near + far)
+    return torch.where(known > 0, P, 1.0)

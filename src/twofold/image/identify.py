@@ -1,0 +1,114 @@
+"""Act 1, identify: descent with discrepant learning rates shows who is an outlier.
+
+    x = f(theta),  s = beta·sinh(vartheta)          (g∘g − h∘h under multiplicative updates)
+    r = y − x − s
+    theta    <- theta + Adam step along Jᵀψ(r),     rate tau
+    vartheta <- vartheta + 4·alpha·c·tau·ψ(r)
+
+with the Huber influence ψ(r) = clip(r/delta, −1, 1) and c = ``outlier_rate``. The published recipe takes the square
+loss, which first fits the mean of clean and corrupted values; the Huber loss starts from their median.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from twofold.descent import Descended, descend
+from twofold.history import History
+from twofold.image.presets import Preset
+from twofold.models.network import NetworkSignal
+from twofold.outliers import DualOutliers
+from twofold.problem import Problem
+
+
+@dataclass(frozen=True)
+class Identified:
+    """What act 1 found: the outlier set (bool, shape of y), and how the descent ended."""
+
+    outlier: Tensor
+    descended: Descended
+
+
+def huber(residual: Tensor, delta: float) -> Tensor:
+    """Influence function of the Huber loss, in units of delta: clip(r/delta, −1, 1)."""
+    return (residual / delta).clamp_(-1, 1)
+
+
+def warm_up(step: int, n_steps: int, share: float, top: float) -> float:
+    """A learning rate that rises from top/25 to top over the first ``share`` of the steps and stays there."""
+    u = min((step + 1) / max(share * n_steps, 1), 1.0)
+    return top * (0.04 + 0.96 * (0.5 - 0.5 * math.cos(math.pi * u)))
+
+
+def stable_set(
+    outliers: DualOutliers, *, earliest: int, change: float, window: int
+) -> Callable[[int, Tensor], bool]:
+    """A test for :func:`descend`: did the outlier set change by less than ``change`` within ``window`` steps?
+
+    Not asked before the step ``earliest``: outliers start small, and the empty set stands still for a while.
+    """
+    before: Tensor | None = None
+
+    def is_stable(step: int, residual: Tensor) -> bool:
+        nonlocal before
+        if step < earliest or step % window:
+            return False
+        now = explained_by_outliers(outliers.value(), residual)
+        share = 1.0 if before is None or not bool(now.any()) else float((now ^ before).float().mean())
+        before = now
+        return share < change
+
+    return is_stable
+
+
+def explained_by_outliers(s: Tensor, residual: Tensor) -> Tensor:
+    """True where s explains more of the misfit y − x than it leaves over."""
+    return s.abs() > residual.abs()
+
+
+def identify(
+    problem: Problem, signal: NetworkSignal, outliers: DualOutliers, *, alpha: float, preset: Preset,
+    n_steps: int, history: History,
+) -> Identified:  # fmt: skip
+    """Run act 1 in place on ``signal`` and ``outliers``.
+
+    Parameters
+    ----------
+    problem : Problem
+        y of shape (C, H, W) in [0, 1].
+    signal, outliers
+        Changed in place.
+    alpha : float
+        The published ratio of learning rates. Growth per step is 4·alpha·outlier_rate·tau·ψ: a sum over entries, so
+        that neither the size of the image nor the number of channels matters.
+    preset : Preset
+    n_steps : int
+        The most steps; fewer where the outlier set stands still.
+    history : History
+
+    Returns
+    -------
+    Identified
+    """
+    ended = descend(
+        problem,
+        signal,
+        outliers,
+        tau=lambda step: warm_up(step, n_steps, preset.warm_up, preset.learning_rate),
+        alpha=alpha * preset.outlier_rate,
+        max_steps=n_steps,
+        influence=lambda r: huber(r, preset.delta),
+        terminate=stable_set(
+            outliers, earliest=n_steps // 2, change=preset.stable_change, window=preset.stable_window
+        ),
+        history=history,
+        act="identify",
+    )
+    outlier = explained_by_outliers(outliers.value(), ended.residual)
+    if problem.observed is not None:
+        outlier |= ~problem.observed
+    return Identified(outlier, ended)

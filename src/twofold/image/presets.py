@@ -1,0 +1,66 @@
+"""Presets: every constant of image recovery, by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The constants of a run. Intensities are in units of the value range, [0, 1].
+
+    Attributes
+    ----------
+    name : str
+    width, skip, scales, n_in, shrink : int
+        Of the network, see :class:`twofold.models.network.SkipNetwork`.
+    n_networks : int
+        Networks of different seeds whose outputs are averaged.
+    identify_steps, polish_steps : int
+        The most steps of act 1; the steps of act 2.
+    revisions : int
+        How often act 2 decides anew who is an outlier while the network is being fitted.
+    final_revisions : int
+        The same once the network stands still.
+    learning_rate : float
+        Of Adam, at its highest.
+    warm_up : float
+        Share of act 1 during which the learning rate rises.
+    delta : float
+        Residuals beyond it pull no harder: the turning point of the Huber loss.
+    outlier_rate : float
+        Outliers move at alpha·outlier_rate times the network's learning rate.
+    beta : float
+        Start scale of the outliers: 2·gamma², gamma the start of g and h.
+    stable_change, stable_window : float, int
+        Act 1 ends when less than this share of the entries changed sides within so many steps.
+    """
+
+    name: str
+    width: int = 32
+    skip: int = 16
+    scales: int = 5
+    n_in: int = 32
+    shrink: int = 1
+    n_networks: int = 1
+    identify_steps: int = 100
+    polish_steps: int = 120
+    revisions: int = 4
+    final_revisions: int = 3
+    learning_rate: float = 0.02
+    warm_up: float = 0.25
+    delta: float = 0.1
+    outlier_rate: float = 0.003
+    beta: float = 2e-4
+    stable_change: float = 2e-3
+    stable_window: int = 10
+
+
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        Preset("fast", shrink=2, identify_steps=100, polish_steps=60, revisions=3),
+        Preset("balanced"),
+        Preset("best", n_networks=3),
+    )
+}

@@ -1,0 +1,187 @@
+"""Image recovery: facts about its results on a real picture with known outliers."""
+
+from __future__ import annotations
+
+import doctest
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import median_filter
+from skimage.data import astronaut
+
+import twofold.image.confidence
+import twofold.image.kriging
+import twofold.image.recover
+from twofold.image.recover import recover_image
+from twofold.metrics import psnr
+from twofold.solution import ImageSolution
+
+Image = NDArray[Any]
+
+
+def crop(size: int = 64) -> Image:
+    return astronaut()[100 : 100 + size, 190 : 190 + size]
+
+
+def salted(image: Image, fraction: float, seed: int = 0) -> Image:
+    rng = np.random.default_rng(seed)
+    bad = rng.random(image.shape) < fraction
+    return np.where(bad, np.where(rng.random(image.shape) < 0.5, 0, 255), image).astype(np.uint8)
+
+
+def impulses(image: Image, fraction: float, seed: int = 0) -> Image:
+    rng = np.random.default_rng(seed)
+    return np.where(rng.random(image.shape) < fraction, rng.integers(0, 256, image.shape), image).astype(np.uint8)
+
+
+def best_median(truth: Image, noisy: Image) -> float:
+    return max(psnr(truth, median_filter(noisy, (k, k, 1))) for k in (3, 5, 7))
+
+
+@cache
+def recovered() -> ImageSolution:
+    return recover_image(salted(crop(), 0.3), preset="fast")
+
+
+@pytest.mark.parametrize(
+    "module", [twofold.image.confidence, twofold.image.kriging, twofold.image.recover], ids=lambda m: m.__name__
+)
+def test_examples_run(module: Any) -> None:
+    assert doctest.testmod(module).failed == 0
+
+
+def test_salt_and_pepper_beats_the_best_median() -> None:
+    truth, noisy = crop(), salted(crop(), 0.3)
+    solution = recovered()
+    assert psnr(truth, solution.image) > best_median(truth, noisy) + 4
+    found, bad = solution.outlier_probability > 0.5, noisy != truth
+    assert found[bad].mean() > 0.98
+    assert found[~bad].mean() < 0.03
+    assert solution.status.success
+    assert solution.history.acts == ["identify", "polish"]
+
+
+def test_random_values_beat_the_best_median() -> None:
+    truth, noisy = crop(), impulses(crop(), 0.2)
+    solution = recover_image(noisy, preset="balanced")
+    assert psnr(truth, solution.image) > best_median(truth, noisy) + 1
+
+
+def test_a_clean_image_comes_back() -> None:
+    solution = recover_image(crop(), preset="fast")
+    assert psnr(crop(), solution.image) > 45
+    assert solution.outlier_fraction < 0.005
+
+
+def test_outliers_are_the_input_minus_the_image() -> None:
+    noisy, solution = salted(crop(), 0.3), recovered()
+    found = solution.outlier_probability > 0.5
+    difference = noisy.astype(np.float32) - solution.image
+    np.testing.assert_array_equal(solution.outliers, np.where(found, difference, 0))
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32, np.float64])
+def test_dtype_and_range_come_back(dtype: type) -> None:
+    noisy = salted(crop(32), 0.3)
+    scaled = noisy.astype(dtype) * (257 if dtype is np.uint16 else dtype(0.5)) - (0 if dtype is np.uint16 else 20)
+    scaled = scaled.astype(dtype)
+    reference = recover_image(noisy, preset="fast", steps=30).image.astype(float)
+    result = recover_image(scaled, preset="fast", steps=30).image
+    assert result.dtype == dtype
+    back = result / 257 if dtype is np.uint16 else (result.astype(float) + 20) * 2
+    assert abs(back - reference).mean() < 1
+
+
+def test_grey_alpha_and_odd_sizes() -> None:
+    grey = salted(crop(33)[:, :29, :1], 0.2)[..., 0]
+    assert recover_image(grey, preset="fast", steps=20).image.shape == (33, 29)
+    rgba = np.concatenate([salted(crop(17), 0.2), np.full((17, 17, 1), 77, np.uint8)], axis=2)
+    solution = recover_image(rgba, preset="fast", steps=20)
+    np.testing.assert_array_equal(solution.image[..., 3], 77)
+    assert solution.outliers.shape == (17, 17, 3)
+    for shape in ((1, 1), (1, 9), (7, 5, 3)):
+        image = np.linspace(0, 255, int(np.prod(shape))).reshape(shape).astype(np.uint8)
+        assert recover_image(image, preset="fast", steps=6).image.shape == shape
+
+
+def test_mask_marks_known_outliers_and_may_hide_nan() -> None:
+    truth = crop(32).astype(np.float64) / 255
+    bad = np.zeros((32, 32), bool)
+    bad[10:13, 5:25] = True
+    broken = truth.copy()
+    broken[bad] = np.nan
+    solution = recover_image(broken, mask=bad, preset="fast", steps=60)
+    assert bool((solution.outlier_probability[bad] == 1).all())
+    assert bool(np.isfinite(solution.image).all())
+    assert abs(solution.image - truth)[bad].mean() < 0.12
+
+
+def test_groups_and_polarity() -> None:
+    truth = crop(48)
+    bright = truth.copy()
+    bright[::3, ::4] = 255
+    solution = recover_image(bright, preset="fast", polarity="bright", group="pixel")
+    P = solution.outlier_probability
+    np.testing.assert_array_equal(P[..., 0] > 0.5, P[..., 2] > 0.5)
+    assert psnr(truth, solution.image) > psnr(truth, bright) + 8
+
+
+def test_same_seed_same_bits_and_no_global_state() -> None:
+    noisy = salted(crop(32), 0.3)
+    state = torch.get_rng_state()
+    a, b = (recover_image(noisy, preset="fast", steps=30, seed=3) for _ in range(2))
+    np.testing.assert_array_equal(a.image, b.image)
+    np.testing.assert_array_equal(a.outlier_probability, b.outlier_probability)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_observer_sees_every_step_and_may_interrupt() -> None:
+    seen: list[str] = []
+
+    def stop_soon(record: Any) -> None:
+        seen.append(record.act)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        recover_image(salted(crop(16), 0.2), preset="fast", observer=stop_soon)
+    assert len(seen) == 3
+
+
+GOOD = np.zeros((8, 8, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("image", "options", "error", "message"),
+    [
+        (GOOD.astype(bool), {}, TypeError, "image: dtype bool"),
+        (GOOD.astype(complex), {}, TypeError, "image: dtype complex128"),
+        (GOOD.astype(np.int64), {}, TypeError, "image: dtype int64"),
+        (GOOD[None], {}, ValueError, "image: shape"),
+        (GOOD[..., :2], {}, ValueError, "image: shape"),
+        (GOOD[:0], {}, ValueError, "empty"),
+        (np.full((4, 4), np.nan), {}, ValueError, "mask"),
+        (GOOD, {"mask": np.zeros((8, 8))}, TypeError, "mask: dtype float64"),
+        (GOOD, {"mask": np.zeros((8, 7), bool)}, ValueError, "mask: shape"),
+        (GOOD, {"mask": np.ones((8, 8), bool)}, ValueError, "mask: every pixel"),
+        (GOOD, {"preset": "slow"}, ValueError, "preset='slow': accepted are 'fast', 'balanced'"),
+        (GOOD, {"polarity": "up"}, ValueError, "polarity='up'"),
+        (GOOD, {"group": "row"}, ValueError, "group='row'"),
+        (GOOD, {"alpha": -1.0}, ValueError, "alpha=-1.0"),
+        (GOOD, {"steps": 0}, ValueError, "steps=0"),
+        (GOOD, {"steps": 1.5}, TypeError, "steps=1.5"),
+        (GOOD, {"seed": -1}, ValueError, "seed=-1"),
+        (GOOD, {"device": "abacus"}, ValueError, "device='abacus'"),
+    ],
+)
+def test_bad_input_is_named(image: Image, options: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        recover_image(image, **options)
+
+
+def test_a_constant_image_comes_back() -> None:
+    np.testing.assert_array_equal(recover_image(GOOD, preset="fast").image, GOOD)
