@@ -25,7 +25,8 @@ def generator() -> torch.Generator:
 
 
 @pytest.mark.parametrize(
-    ("rank", "outliers"), [(r, p) for r in (2, 6, 12, 20) for p in (0.02, 0.16, 0.25, 0.35)] + [(30, 0.02), (42, 0.02)]
+    ("rank", "outliers"),
+    [(r, p) for r in (2, 6, 12, 20) for p in (0.02, 0.16, 0.25, 0.35)] + [(30, 0.02), (42, 0.02)],
 )
 def test_identification_alone_names_the_rank(rank: int, outliers: float) -> None:
     problem = as_problem(low_rank_problem(120, 120, rank, outliers, seed=1).Y)
@@ -47,7 +48,10 @@ def test_identification_is_a_rough_fit_in_few_steps() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_no_gap_in_data_without_structure(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    for Y in (rng.standard_normal((100, 80)), np.where(rng.random((100, 80)) < 0.2, rng.uniform(-1, 1, (100, 80)), 0.0)):
+    for Y in (
+        rng.standard_normal((100, 80)),
+        np.where(rng.random((100, 80)) < 0.2, rng.uniform(-1, 1, (100, 80)), 0.0),
+    ):
         assert identify(as_problem(Y), alpha=10.0, generator=generator(), history=History()) is None
 
 
@@ -99,7 +103,14 @@ def test_polish_stops_at_the_noise() -> None:
     U, sigma, Vt = np.linalg.svd(data.X, full_matrices=False)
     start = torch.from_numpy(U[:, :3] * sigma[:3]), torch.from_numpy(Vt[:3].T.copy())
     fit = polish(
-        as_problem(data.Y), *start, decay=0.5, floor=5.0, tol=1e-11, max_iter=200, generator=generator(), history=History()
+        as_problem(data.Y),
+        *start,
+        decay=0.5,
+        floor=5.0,
+        tol=1e-11,
+        max_iter=200,
+        generator=generator(),
+        history=History(),
     )
     assert fit.stop == "plateau"
     assert fit.rms == pytest.approx(0.01 * np.abs(data.X).mean(), rel=0.1)
@@ -110,7 +121,14 @@ def test_polish_at_too_high_a_rank_collapses_or_stays_harmless() -> None:
     rng = np.random.default_rng(0)
     start = torch.from_numpy(rng.standard_normal((40, 30))), torch.from_numpy(rng.standard_normal((40, 30)))
     fit = polish(
-        as_problem(data.Y), *start, decay=0.5, floor=5.0, tol=1e-11, max_iter=100, generator=generator(), history=History()
+        as_problem(data.Y),
+        *start,
+        decay=0.5,
+        floor=5.0,
+        tol=1e-11,
+        max_iter=100,
+        generator=generator(),
+        history=History(),
     )
     assert fit.stop in ("collapsed", "plateau", "unsettled", "max_iter", "exact")
     assert bool(torch.isfinite(fit.U).all())

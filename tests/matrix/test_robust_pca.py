@@ -210,3 +210,34 @@ def test_certify_false_gives_no_certificate() -> None:
     solution = robust_pca(low_rank_problem(60, 60, 2, 0.05).Y, certify=False)
     assert solution.certificate is None
     assert solution.status.code == "recovered"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_dropped_sensors_with_weak_components_beside_a_strong_one(seed: int) -> None:
+    """A large offset, three components of a fiftieth of it, and stretches of a column stuck at zero."""
+    rng = np.random.default_rng(seed)
+    hours = np.arange(480) / 4
+    courses = np.stack(
+        [np.ones(480), np.sin(hours / 3.8), np.cos(hours / 3.8), np.cumsum(rng.standard_normal(480)) / 12]
+    )
+    weights = np.stack(
+        [rng.uniform(17, 24, 120), rng.uniform(0.5, 3, 120), rng.normal(0, 1, 120), rng.uniform(0.5, 2, 120)]
+    )
+    X = courses.T @ weights
+    Y = X.copy()
+    for column in rng.choice(120, 24, replace=False):
+        begin = rng.integers(0, 440)
+        Y[begin : begin + rng.integers(10, 40), column] = 0.0
+    spikes = rng.random(X.shape) < 0.04
+    Y[spikes] += rng.uniform(5, 40, spikes.sum())
+    Y[rng.random(X.shape) < 0.05] = np.nan
+    solution = robust_pca(Y)
+    assert solution.rank == 4
+    assert np.linalg.norm(solution.low_rank - X) <= 1e-8 * np.linalg.norm(X)
+
+
+def test_a_rank_that_the_data_do_not_ask_for_does_no_harm() -> None:
+    problem = low_rank_problem(200, 100, 2, 0.1, noise=0.01)
+    told = robust_pca(problem.Y, n_components=4)
+    assert told.rank == 4
+    assert problem.error(told.low_rank) <= 0.03

@@ -95,7 +95,8 @@ def outlier_probability(
     error = y - prediction
     known = torch.ones_like(y) if observed is None else observed.to(y)
     bins = (y.clamp(0, 1) * (BINS - 1)).round().long()
-    possible = torch.ones_like(y) if polarity == "both" else ((error > 0) == (polarity == "bright")).to(y)
+    sign = (error * known).sum(0, keepdim=True).expand_as(error) if grouped else error
+    possible = torch.ones_like(y) if polarity == "both" else ((sign > 0) == (polarity == "bright")).to(y)
     P = start
     core = 1 - P
     for _ in range(EM_ROUNDS):

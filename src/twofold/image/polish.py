@@ -100,12 +100,11 @@ def polish(
         The network's image; ``outliers.complete(x)`` is the recovered one.
     descended : Descended
     """
-    y = problem.values
     every = max(n_steps // max(preset.revisions, 1), 1)
 
     def revise_now_and_then(step: int, residual: Tensor) -> bool:
         if step % every == 0 and step < n_steps and (step > 0 or revise_at_start):
-            outliers.revise(y - outliers.value() - residual)
+            outliers.revise(signal.last)
         return False
 
     ended = descend(
@@ -120,4 +119,4 @@ def polish(
         history=history,
         act="polish",
     )
-    return y - outliers.value() - ended.residual, ended
+    return signal.last, ended

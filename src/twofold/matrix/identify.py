@@ -173,7 +173,7 @@ def identify(
     problem: Problem,
     *,
     alpha: float,
-    n_components: int | None = None,
+    at_most: int | None = None,
     rest: bool = False,
     generator: torch.Generator,
     history: History,
@@ -186,8 +186,9 @@ def identify(
         With identity operator; values not all zero.
     alpha : float
         1/λ of the convex program.
-    n_components : int, optional
-        The rank, where it is known.
+    at_most : int, optional
+        Where the rank is known: the components still to be found. Those that stand out are returned if there are
+        fewer, this many otherwise.
     rest : bool
         Whether the observation is what an earlier fit left over.
     generator : torch.Generator
@@ -201,7 +202,7 @@ def identify(
     clipped = _clipped(problem)
     Y = clipped.values
     widest = min(Y.shape)
-    width = _start_width(Y, generator) if n_components is None else min(n_components + 5, widest)
+    width = _start_width(Y, generator) if at_most is None else min(max(at_most + 5, 12), widest)
     n_steps = 0
     max_steps = REST_STEPS if rest else MAX_STEPS
     while True:
@@ -209,8 +210,8 @@ def identify(
         n_steps += steps
         p, sigma, q = factor_svd(factors.U, factors.V)
         rank, gap = largest_gap(sigma)
-        if n_components is not None:
-            rank = min(n_components, width)
+        if at_most is not None:
+            rank = min(rank if gap >= MIN_GAP else at_most, at_most, width)
         elif gap < MIN_GAP and rest:
             return None
         elif gap < MIN_GAP and width < widest:

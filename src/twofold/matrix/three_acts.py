@@ -115,30 +115,33 @@ class ThreeActs:
         return replace(self._run(), constants=constants)
 
     def _run(self) -> Recovered:
-        if min(self.problem.values.shape) < TINY and self.n_components is None:
+        target = self.n_components
+        if target == 0:
+            return self._only_outliers("n_components=0: every entry is an outlier.")
+        if min(self.problem.values.shape) < TINY and target is None:
             return self._convex("too small a matrix for a gap in its singular values to name the rank")
-        found = identify(
-            self.problem,
-            alpha=self.alpha,
-            n_components=self.n_components,
-            generator=self.generator,
-            history=self.history,
-        )
+        found = self._identify(self.problem, target)
         if found is None and self._is_sparse():
-            return self._only_outliers()
+            return self._only_outliers("Most entries are zero: every other one is an outlier, and the rank is 0.")
         if found is None:
             return self._convex("no gap in the singular values: no rank stands out")
         fit = self._polish_patiently(found.U, found.V, self._first_threshold(found))
         for _ in range(MAX_ROUNDS):
-            if fit.stop != "plateau" or self.n_components is not None or self._is_white(fit):
+            rank = fit.U.shape[1]
+            missing = None if target is None else target - rank
+            if missing == 0 or fit.stop != "plateau" or (target is None and self._is_white(fit)):
                 break
-            rest = self._left_over(fit)
-            more = identify(rest, alpha=self.alpha, rest=True, generator=self.generator, history=self.history)
+            more = self._identify(self._left_over(fit), missing, rest=True)
             if more is None:
                 break
             U, V = torch.cat([fit.U, more.U], 1), torch.cat([fit.V, more.V], 1)
             fit = self._polish_patiently(U, V, fit.threshold)
         return self._conclude(fit)
+
+    def _identify(self, problem: Problem, at_most: int | None, rest: bool = False) -> Identified | None:
+        return identify(
+            problem, alpha=self.alpha, at_most=at_most, rest=rest, generator=self.generator, history=self.history
+        )
 
     def _first_threshold(self, found: Identified) -> float:
         """The largest residual, but no more than the fit can be wrong by: an outlier of 1e6 is none of its error."""
@@ -158,16 +161,18 @@ class ThreeActs:
             fit = self._polish(U, V, threshold, decay, floor)
             if fit.stop == "exact":
                 fit = self._readmit_lines(fit, decay, floor)
-                if not any(bool(lost.any()) for lost in self._lost_lines(fit)):
-                    return fit
-            if fit.stop == "plateau" and not self._is_white(fit):
-                return fit
+                agreed = any(other.stop == "exact" and fit.kept <= other.kept * (1 + 1e-4) for other in fits)
+                if agreed or not any(bool(lost.any()) for lost in self._lost_lines(fit)):
+                    fits.append(fit)
+                    break
             fits.append(fit)
+            if fit.stop == "plateau" and not self._is_white(fit):
+                break
         exact = [fit for fit in fits if fit.stop == "exact"]
-        if exact:  # whole rows or columns are corrupted: every pace says so
+        if exact:
             return max(exact, key=lambda fit: fit.kept)
         # Dense noise stops every pace at its level; a much lower last plateau was more than that.
-        if fits[-1].stop == fits[-2].stop == "plateau" and fits[-1].rms > 0.7 * fits[-2].rms:
+        if len(fits) > 1 and fits[-1].stop == fits[-2].stop == "plateau" and fits[-1].rms > 0.7 * fits[-2].rms:
             return fits[-2]
         return fits[-1]
 
@@ -209,8 +214,8 @@ class ThreeActs:
         R = self.problem.residual(fit.U @ fit.V.T, torch.zeros((), dtype=fit.U.dtype, device=fit.U.device))
         return R, R.abs() > fit.threshold
 
-    def _lost_lines(self, fit: Polished) -> tuple[Tensor, Tensor]:
-        """Rows and columns that lost far more entries than chance takes: in haste, or because they are corrupted."""
+    def _lost_lines(self, fit: Polished, at_least: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Rows and columns that lost more entries than chance takes: in haste, or because they are corrupted."""
         outlying = self._split(fit)[1]
         share = 1 - fit.kept
         lost = []
@@ -218,7 +223,7 @@ class ThreeActs:
             observed = self.problem.observed
             length = torch.tensor(outlying.shape[dim]) if observed is None else observed.sum(dim).clamp(min=1)
             chance = share + 6 * (share * (1 - share) / length) ** 0.5 + 2 / length
-            lost.append(outlying.sum(dim) / length > chance)
+            lost.append(outlying.sum(dim) / length > chance.clamp(min=at_least))
         return lost[0], lost[1]
 
     def _left_over(self, fit: Polished) -> Problem:
@@ -237,12 +242,12 @@ class ThreeActs:
 
     def _conclude(self, fit: Polished) -> Recovered:
         if fit.stop == "exact" and self._is_sparse(fit):
-            return self._only_outliers()
+            return self._only_outliers("Fewer entries are non-zero than a low rank takes: each is an outlier.")
         if fit.stop == "exact":
             cause = "Low rank plus outliers explain every entry."
-            rows, columns = (int(lost.sum()) for lost in self._lost_lines(fit))
+            rows, columns = (int(lost.sum()) for lost in self._lost_lines(fit, at_least=0.9))
             if rows or columns:
-                cause += f" {rows} rows and {columns} columns are outliers as a whole or nearly so."
+                cause += f" {rows} rows and {columns} columns are outliers as a whole, or nearly so."
             return self._from_fit(fit, Status("recovered", True, cause))
         if fit.stop == "plateau" and self._is_white(fit):
             cause = "Low rank plus outliers leave what looks like dense noise of standard deviation {noise}."
@@ -268,9 +273,9 @@ class ThreeActs:
         freedom = rank * (len(fit.U) + len(fit.V) - rank)
         return 2 * n_nonzero <= freedom + 2 * (1 - fit.kept) * self.problem.n_observed
 
-    def _only_outliers(self) -> Recovered:
-        status = Status("recovered", True, "Most entries are zero: every other one is an outlier, and the rank is 0.")
-        return replace(nothing_found(self.problem, status), outliers=self.problem.values)
+    def _only_outliers(self, cause: str) -> Recovered:
+        found = nothing_found(self.problem, Status("recovered", True, cause))
+        return replace(found, outliers=self.problem.values)
 
     def _from_fit(self, fit: Polished, status: Status, noise: float = 0.0) -> Recovered:
         P, sigma, Q = factor_svd(fit.U, fit.V)

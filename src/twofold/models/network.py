@@ -224,12 +224,17 @@ class NetworkSignal:
         self._image = x[:, : self.shape[1], : self.shape[2]]
         return self._image
 
+    @property
+    def last(self) -> Tensor:
+        """The image that ``value`` gave last, without its graph."""
+        return (self._image if self._image is not None else self.value()).detach()
+
     def descend(self, pull: Tensor, rate: float) -> None:
         """One optimizer step at the learning rate ``rate`` along Jᵀ·pull."""
-        x = self._image if self._image is not None else self.value()
+        x = self._image if self._image is not None and self._image.requires_grad else self.value()
         self.optimizer.zero_grad(set_to_none=True)
         x.backward(-pull)
-        self._image = None
+        self._image = x.detach()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
