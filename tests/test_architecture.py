@@ -56,7 +56,9 @@ def imports_of(path: Path) -> set[str]:
                 is_module = (SOURCE / inner.replace(".", "/")).with_suffix(".py").exists()
                 found.add(inner if is_module else base or "__init__")
         elif isinstance(node, ast.Import):
-            found |= {alias.name.removeprefix("twofold.") for alias in node.names if alias.name.startswith("twofold.")}
+            found |= {
+                alias.name.removeprefix("twofold.") for alias in node.names if alias.name.startswith("twofold.")
+            }
     return found
 
 
@@ -65,10 +67,10 @@ def test_imports_run_one_way(path: Path) -> None:
     module = name_of(path)
     for imported in imports_of(path):
         if imported == "__init__":
-            assert module in ("cli", "__main__") or module.startswith("cli."), f"{module} imports the package's front door"
+            assert module in ("cli", "__main__") or module.startswith("cli."), f"{module} imports the front door"
             continue
         same_folder = module.split(".")[0] == imported.split(".")[0]
-        assert level_of(imported) < level_of(module) or same_folder, f"{module} imports {imported}, which lies above it"
+        assert level_of(imported) < level_of(module) or same_folder, f"{module} imports {imported} from above"
 
 
 def test_no_import_cycles() -> None:

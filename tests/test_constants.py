@@ -155,7 +155,7 @@ def test_three_acts_reach_the_optimum_of_the_convex_program(alpha: float | None,
     Y[rng.random(Y.shape) < missing] = np.nan
     solution = robust_pca(Y, alpha=alpha)
     weight = solution.settings["alpha"]
-    X, best = pursuit_by_cvxpy(Y, weight)
+    _, best = pursuit_by_cvxpy(Y, weight)
     reached = np.linalg.norm(solution.low_rank, "nuc") + np.nansum(np.abs(Y - solution.low_rank)) / weight
     assert solution.certificate is not None
     if solution.status.code in ("convex", "certified"):

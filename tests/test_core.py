@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import pickle
 
@@ -20,7 +21,7 @@ from twofold.status import RecoveryError, Status
 
 
 def test_problem_refuses_what_is_not_an_observation() -> None:
-    with pytest.raises(TypeError, match="values: dtype torch.int64"):
+    with pytest.raises(TypeError, match=r"values: dtype torch\.int64"):
         Problem(torch.ones(3, dtype=torch.int64))
     with pytest.raises(ValueError, match="nan or inf"):
         Problem(torch.tensor([1.0, math.nan]))
@@ -191,7 +192,7 @@ def test_plain_descent_lowers_the_loss_at_every_step() -> None:
     history = History()
     descend(Problem(Y), signal, outliers, tau=lambda step: 0.1, alpha=2.0, max_steps=2000, history=history)
     residuals = [record.residual for record in history]
-    assert all(after <= before for before, after in zip(residuals, residuals[1:], strict=False))
+    assert all(after <= before for before, after in itertools.pairwise(residuals))
     assert residuals[-1] < 0.05
 
 

@@ -12,7 +12,8 @@ from PIL import Image
 
 from twofold.io.errors import FileError
 from twofold.io.image_writing import SUFFIXES, encode_image
-from twofold.io.images import Picture, orient, read_image
+from twofold.io.images import read_image
+from twofold.io.pillow import Picture, orient
 
 RNG = np.random.default_rng(0)
 SHAPES = {"grey": (9, 7), "grey+alpha": (9, 7), "RGB": (9, 7, 3), "RGBA": (9, 7, 4)}

@@ -210,7 +210,7 @@ def _say_table(facts: list[tuple[str, str]]) -> None:
 def _png(pixels: Any) -> Writer:
     from twofold.io.files import bytes_writer
     from twofold.io.image_writing import encode_image
-    from twofold.io.images import Picture
+    from twofold.io.pillow import Picture
 
     return bytes_writer(encode_image(Path("image.png"), Picture(pixels)))
 

@@ -14,7 +14,7 @@ from twofold.cli.terminal import CommandError, complain, is_out_of_memory, say, 
 from twofold.io.errors import FileError
 
 if TYPE_CHECKING:
-    from twofold.io.images import Picture
+    from twofold.io.pillow import Picture
 
 Preset = Literal["fast", "balanced", "best"]
 Polarity = Literal["both", "bright", "dark"]

@@ -44,9 +44,7 @@ def warm_up(step: int, n_steps: int, share: float, top: float) -> float:
     return top * (0.04 + 0.96 * (0.5 - 0.5 * math.cos(math.pi * u)))
 
 
-def stable_set(
-    outliers: DualOutliers, *, earliest: int, change: float, window: int
-) -> Callable[[int, Tensor], bool]:
+def stable_set(outliers: DualOutliers, *, earliest: int, change: float, window: int) -> Callable[[int, Tensor], bool]:
     """A test for :func:`descend`: did the outlier set change by less than ``change`` within ``window`` steps?
 
     Not asked before the step ``earliest``: outliers start small, and the empty set stands still for a while.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from twofold.io import png16
 from twofold.io.errors import FileError
-from twofold.io.images import Picture
+from twofold.io.pillow import Picture
 
 # Per suffix: Pillow's name and options, the dtypes, and whether transparency can be kept.
 _ENCODERS: dict[str, tuple[str, dict[str, Any], tuple[str, ...], bool]] = {

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twofold.io.errors import FileError
-from twofold.io.images import Picture, check_size, orient, read_with_pillow
+from twofold.io.pillow import Picture, check_size, orient, read_with_pillow
 
 _DEPTHS = "8 and 16 bits and floats are accepted"
 

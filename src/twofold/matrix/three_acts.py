@@ -156,7 +156,7 @@ class ThreeActs:
 
     def _polish_patiently(self, U: Tensor, V: Tensor, threshold: float | None) -> Polished:
         """Polish at the fast pace, and at slower ones while the outcome may be due to haste."""
-        fits = []
+        fits: list[Polished] = []
         for decay, floor in PACES:
             fit = self._polish(U, V, threshold, decay, floor)
             if fit.stop == "exact":
