@@ -3,7 +3,7 @@
     python benchmarks/matrix/run.py [--data DIR] [--runs 3] [--out benchmarks/matrix/results/matrix.json]
 
 Solvers take turns within each run, so that a machine whose speed drifts is fair to all; the median of the runs is
-reported, and ratios against the first solver. Checking an answer is not timed. A solver that fails stays in the table.
+reported, and ratios against the first solver. Checking an answer is not timed.
 """
 
 from __future__ import annotations
