@@ -26,6 +26,9 @@ WINDOW = 5  # pixels, for the local error of the prediction
 MIN_ERROR = 0.004  # one grey level of an 8-bit image
 TAIL = 0.003  # share of inliers that the prediction misses by far: sharp lines, glints
 EM_ROUNDS = 5
+# In a picture of few colours the outliers' histogram becomes that of the picture, and everything an outlier: where a
+# decision runs away like that, it is made again with the outliers' law kept uniform.
+RUNAWAY = 0.85
 _PRIOR = 0.05  # weight of the whole image in a local error
 _FLAT = 0.0001  # share of the outliers' law that is always uniform
 
@@ -92,8 +95,22 @@ def outlier_probability(
     >>> bool((P[y == 1] > 0.99).all()), bool((P[y < 1] < 0.01).all())
     (True, True)
     """
-    error = y - prediction
     known = torch.ones_like(y) if observed is None else observed.to(y)
+    P = _mixture(y, prediction, start, known, polarity, grouped, learned=True)
+    if _share(start, known) < 0.5 and _share(P, known) > RUNAWAY:
+        P = _mixture(y, prediction, start, known, polarity, grouped, learned=False)
+    return torch.where(known > 0, P, 1.0)
+
+
+def _share(P: Tensor, known: Tensor) -> float:
+    return float((P * known).sum() / known.sum().clamp(min=1))
+
+
+def _mixture(
+    y: Tensor, prediction: Tensor, start: Tensor, known: Tensor, polarity: Polarity, grouped: bool, *, learned: bool
+) -> Tensor:
+    """Expectation maximization; ``learned=False`` keeps the outliers' law uniform."""
+    error = y - prediction
     bins = (y.clamp(0, 1) * (BINS - 1)).round().long()
     sign = (error * known).sum(0, keepdim=True).expand_as(error) if grouped else error
     possible = torch.ones_like(y) if polarity == "both" else ((sign > 0) == (polarity == "bright")).to(y)
@@ -101,13 +118,13 @@ def outlier_probability(
     core = 1 - P
     for _ in range(EM_ROUNDS):
         b = local_error(error.abs(), core * known)
-        share = float((P * known).sum() / known.sum().clamp(min=1))
-        share = min(max(share, 1e-4), 0.95)
+        share = min(max(_share(P, known), 1e-4), 0.95)
         u = error.abs() / b
         near, far = (1 - TAIL) * torch.exp(-u), TAIL * (2 * b)
-        odds = torch.log(outlier_law(bins, P * known)[bins] * (2 * b) / (near + far))
+        law = outlier_law(bins, P * known)[bins] if learned else torch.ones_like(y)
+        odds = torch.log(law * (2 * b) / (near + far))
         if grouped:
             odds = (odds * known).sum(0, keepdim=True).expand_as(odds)
         P = torch.sigmoid(odds + math.log(share / (1 - share))) * possible
         core = (1 - P) * near / (near + far)
-    return torch.where(known > 0, P, 1.0)
+    return P

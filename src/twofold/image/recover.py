@@ -8,7 +8,6 @@ from time import perf_counter
 from typing import Any, Literal, get_args
 
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -213,13 +212,6 @@ class _Run:
 _DIVERGED = Status(
     "diverged", False, "The descent left the range of finite numbers.", "Lower alpha, or try another seed."
 )
-
-
-def _far_from_median(y: Tensor, observed: Tensor | None) -> Tensor:
-    """True where an entry differs from the median of its 5 × 5 neighbourhood by more than a tenth of the range."""
-    around = F.unfold(F.pad(y[:, None], (2, 2, 2, 2), mode="replicate"), 5)
-    far = (y - around.median(1).values.reshape(y.shape)).abs() > 0.1
-    return far if observed is None else far | ~observed
 
 
 def _share(probability: Tensor) -> float:
