@@ -58,6 +58,7 @@ def test_a_long_call_into_a_library_is_left_too(tmp_path):
     assert process.stdout is not None
     process.stdout.readline()
     assert len(names(tmp_path)) == 1
+    time.sleep(1)  # until the call has begun
     started = time.perf_counter()
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
