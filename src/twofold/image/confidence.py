@@ -97,7 +97,8 @@ def outlier_probability(
     """
     known = torch.ones_like(y) if observed is None else observed.to(y)
     P = _mixture(y, prediction, start, known, polarity, grouped, learned=True)
-    if _share(start, known) < 0.5 and _share(P, known) > RUNAWAY:
+    if _share(P, known) > RUNAWAY:
+        start = start if _share(start, known) < RUNAWAY else torch.zeros_like(start)
         P = _mixture(y, prediction, start, known, polarity, grouped, learned=False)
     return torch.where(known > 0, P, 1.0)
 
