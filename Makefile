@@ -1,9 +1,9 @@
-# make demo | test | bench | docs | lint: each creates .venv when it is not there and reuses it after that.
+# make demo | test | bench | lint: each creates .venv when it is not there and reuses it after that.
 VENV := .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs clean
+.PHONY: help demo test lint bench clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
