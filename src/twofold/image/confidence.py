@@ -29,6 +29,13 @@ EM_ROUNDS = 5
 # In a picture of few colours the outliers' histogram becomes that of the picture, and everything an outlier: where a
 # decision runs away like that, it is made again with the outliers' law kept uniform.
 RUNAWAY = 0.85
+KEPT = 0.05  # probability of an entry whose value is common nearby
+MAJORITY = 0.3
+NEIGHBOURHOODS = [
+    [(0, d) for d in range(1, 16)],
+    [(d, 0) for d in range(1, 16)],
+    [(dy, dx) for dy in range(4) for dx in range(-3, 4) if dy > 0 or dx > 0],
+]
 _PRIOR = 0.05  # weight of the whole image in a local error
 _FLAT = 0.0001  # share of the outliers' law that is always uniform
 
@@ -100,7 +107,46 @@ def outlier_probability(
     if _share(P, known) > RUNAWAY:
         start = start if _share(start, known) < RUNAWAY else torch.zeros_like(start)
         P = _mixture(y, prediction, start, known, polarity, grouped, learned=False)
+    # A value that many neighbours share was no outlier, or one that did no harm: frames, flat black areas.
+    P = torch.where(common_nearby(y, known, _share(P, known), P), P.clamp(max=KEPT), P)
     return torch.where(known > 0, P, 1.0)
+
+
+def common_nearby(y: Tensor, known: Tensor, share: float, P: Tensor) -> Tensor:
+    """True where far more neighbours have an entry's value than outliers of that value would explain.
+
+    Neighbourhoods are a box and the two lines through the entry, so that a frame one pixel wide is seen too. With n
+    neighbours of which a share m would agree by chance (the outliers' law at this value), more than
+    m + max(5·sqrt(m(1−m)/n), MAJORITY) of them have to agree.
+    """
+    bins = (y.clamp(0, 1) * (BINS - 1)).round().long()
+    law = F.avg_pool1d(outlier_law(bins, P * known)[None, None], 3, 1, 1, count_include_pad=False)[0, 0]
+    chance = (share * 3 / BINS * law).clamp(max=0.95)[bins]
+    common = torch.zeros_like(y, dtype=torch.bool)
+    for offsets in NEIGHBOURHOODS:
+        agree, total = _agreement(y, known, offsets)
+        excess = agree / total.clamp(min=1) - chance
+        common |= (total >= 8) & (
+            excess > (5 * (chance * (1 - chance) / total.clamp(min=1)).sqrt()).clamp(min=MAJORITY)
+        )
+    return common
+
+
+def _agreement(y: Tensor, known: Tensor, offsets: list[tuple[int, int]]) -> tuple[Tensor, Tensor]:
+    """For each entry, how many of the known neighbours at ±offsets agree with it, and how many there are."""
+    agree, total = torch.zeros_like(y), torch.zeros_like(y)
+    H, W = y.shape[1:]
+    for dy, dx in offsets:
+        if dy >= H or abs(dx) >= W:
+            continue
+        here = (slice(None), slice(0, H - dy), slice(max(-dx, 0), W - max(dx, 0)))
+        there = (slice(None), slice(dy, H), slice(max(dx, 0), W - max(-dx, 0)))
+        both = known[here] * known[there]
+        equal = ((y[here] - y[there]).abs() <= 1.5 / (BINS - 1)) * both
+        for place in (here, there):
+            agree[place] += equal
+            total[place] += both
+    return agree, total
 
 
 def _share(P: Tensor, known: Tensor) -> float:
