@@ -32,8 +32,8 @@ RUNAWAY = 0.85
 KEPT = 0.05  # probability of an entry whose value is common nearby
 MAJORITY = 0.3
 NEIGHBOURHOODS = [
-    [(0, d) for d in range(1, 16)],
-    [(d, 0) for d in range(1, 16)],
+    [(0, d) for d in range(1, 32)],
+    [(d, 0) for d in range(1, 32)],
     [(dy, dx) for dy in range(4) for dx in range(-3, 4) if dy > 0 or dx > 0],
 ]
 _PRIOR = 0.05  # weight of the whole image in a local error
