@@ -31,6 +31,8 @@ EM_ROUNDS = 5
 RUNAWAY = 0.85
 KEPT = 0.05  # probability of an entry whose value is common nearby
 MAJORITY = 0.3
+NEAR_LEVELS = 6  # values agree up to this many of 256 levels
+FAVOURED = 4.0  # density of the outliers' law from which a value counts as one that they favour
 NEIGHBOURHOODS = [
     [(0, d) for d in range(1, 32)],
     [(d, 0) for d in range(1, 32)],
@@ -120,19 +122,21 @@ def common_nearby(y: Tensor, known: Tensor, share: float, P: Tensor) -> Tensor:
     m + max(5·sqrt(m(1−m)/n), MAJORITY) of them have to agree.
     """
     bins = (y.clamp(0, 1) * (BINS - 1)).round().long()
-    law = F.avg_pool1d(outlier_law(bins, P * known)[None, None], 3, 1, 1, count_include_pad=False)[0, 0]
-    chance = (share * 3 / BINS * law).clamp(max=0.95)[bins]
+    law = outlier_law(bins, P * known)
     common = torch.zeros_like(y, dtype=torch.bool)
-    for offsets in NEIGHBOURHOODS:
-        agree, total = _agreement(y, known, offsets)
-        excess = agree / total.clamp(min=1) - chance
-        common |= (total >= 8) & (
-            excess > (5 * (chance * (1 - chance) / total.clamp(min=1)).sqrt()).clamp(min=MAJORITY)
-        )
+    # Near values agree as well, but not with a value that outliers favour: that one has to be met exactly.
+    for levels, eligible in ((1, torch.ones_like(common)), (NEAR_LEVELS, law[bins] < FAVOURED)):
+        width = 2 * levels + 1
+        nearby = F.avg_pool1d(law[None, None], width, 1, levels, count_include_pad=False)[0, 0]
+        chance = (share * width / BINS * nearby).clamp(max=0.95)[bins]
+        for offsets in NEIGHBOURHOODS:
+            agree, total = _agreement(y, known, offsets, levels)
+            needed = (5 * (chance * (1 - chance) / total.clamp(min=1)).sqrt()).clamp(min=MAJORITY)
+            common |= eligible & (total >= 8) & (agree / total.clamp(min=1) - chance > needed)
     return common
 
 
-def _agreement(y: Tensor, known: Tensor, offsets: list[tuple[int, int]]) -> tuple[Tensor, Tensor]:
+def _agreement(y: Tensor, known: Tensor, offsets: list[tuple[int, int]], levels: int) -> tuple[Tensor, Tensor]:
     """For each entry, how many of the known neighbours at ±offsets agree with it, and how many there are."""
     agree, total = torch.zeros_like(y), torch.zeros_like(y)
     H, W = y.shape[1:]
@@ -142,7 +146,7 @@ def _agreement(y: Tensor, known: Tensor, offsets: list[tuple[int, int]]) -> tupl
         here = (slice(None), slice(0, H - dy), slice(max(-dx, 0), W - max(dx, 0)))
         there = (slice(None), slice(dy, H), slice(max(dx, 0), W - max(-dx, 0)))
         both = known[here] * known[there]
-        equal = ((y[here] - y[there]).abs() <= 1.5 / (BINS - 1)) * both
+        equal = ((y[here] - y[there]).abs() <= (levels + 0.5) / (BINS - 1)) * both
         for place in (here, there):
             agree[place] += equal
             total[place] += both
