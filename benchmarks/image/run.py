@@ -2,7 +2,8 @@
 
     python benchmarks/image/run.py --data DIR [--preset balanced] [--images F16 ...] [--levels 0.5 ...]
 
-DIR holds the pictures as NAME.png. The baseline is the best of the 3, 5 and 7 pixel medians, chosen with the truth at
+DIR/images holds the pictures as NAME.png; without it nothing is measured. The result file is written anew after each
+row, so that a run that is cut off keeps what it measured. The baseline is the best of the 3, 5 and 7 pixel medians, chosen with the truth at
 hand. Timed code does not include evaluation. Recovery is not told the noise's kind, level or places.
 """
 
@@ -10,7 +11,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
+import resource
 import sys
 import time
 from importlib.metadata import version
@@ -58,35 +61,12 @@ def measure(name: str, image: Any, options: argparse.Namespace, kind: str, level
         "false_positives": round(float(found[~bad].mean()), 4),
         "seconds": round(seconds, 1),
         "status": solution.status.code,
+        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with NAME.png")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
-    parser.add_argument("--preset", default="balanced")
-    parser.add_argument("--images", nargs="+", default=["F16", "Peppers", "Baboon", "kodim03"])
-    parser.add_argument("--noise", nargs="+", choices=["salt", "random"], default=["salt", "random"])
-    parser.add_argument("--levels", nargs="+", type=float, default=[0.1, 0.3, 0.5, 0.7])
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    rows = []
-    for name in options.images:
-        path = options.data / f"{name}.png"
-        if not path.is_file():
-            print(f"{name}: no {path.name} in the data folder, skipped", file=sys.stderr)
-            continue
-        image = imread(path)[..., :3]
-        for kind in options.noise:
-            for level in options.levels:
-                rows.append(measure(name, image, options, kind, level))
-                print(json.dumps(rows[-1]), flush=True)
-    if not rows:
-        print("nothing was measured", file=sys.stderr)
-        return 0
+def write(target: Path, options: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
+    """All rows so far, whole or not at all."""
     report = {
         "preset": options.preset,
         "seed": options.seed,
@@ -95,10 +75,42 @@ def main() -> int:
         "versions": {p: version(p) for p in ("torch", "numpy", "scipy", "scikit-image")},
         "rows": rows,
     }
-    options.out.mkdir(parents=True, exist_ok=True)
-    target = options.out / f"{options.preset}_{time.strftime('%Y%m%d_%H%M%S')}.json"
-    target.write_text(json.dumps(report, indent=1) + "\n")
-    print(target.name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_suffix(".part")
+    unfinished.write_text(json.dumps(report, indent=1) + "\n")
+    unfinished.replace(target)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=os.environ.get("TWOFOLD_DATA"), help="has images/NAME.png")
+    parser.add_argument("--out", type=Path, help="default: results/PRESET_seedN.json beside this script")
+    parser.add_argument("--preset", default="balanced")
+    parser.add_argument("--images", nargs="+", default=["F16", "Peppers", "Baboon", "kodim03"])
+    parser.add_argument("--noise", nargs="+", choices=["salt", "random"], default=["salt", "random"])
+    parser.add_argument("--levels", nargs="+", type=float, default=[0.1, 0.3, 0.5, 0.7])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.data is None:
+        print("Nothing is measured: no folder --data or TWOFOLD_DATA with images/ in it.", file=sys.stderr)
+        return 0
+    results = Path(__file__).parent / "results"
+    target = options.out or results / f"{options.preset}_seed{options.seed}.json"
+    rows: list[dict[str, Any]] = []
+    for name in options.images:
+        path = options.data / "images" / f"{name}.png"
+        if not path.is_file():
+            print(f"{name}: no {path.name} in the data folder, skipped", file=sys.stderr)
+            continue
+        image = imread(path)[..., :3]
+        for kind in options.noise:
+            for level in options.levels:
+                rows.append(measure(name, image, options, kind, level))
+                print(json.dumps(rows[-1]), flush=True)
+                write(target, options, rows)
+    print(f"Written to {target}" if rows else "Nothing was measured.", file=sys.stderr)
     return 0
 
 
