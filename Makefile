@@ -1,9 +1,9 @@
-# make demo | test | bench | lint: each creates .venv when it is not there and reuses it after that.
+# make demo | test | bench | docs | lint: each creates .venv when it is not there and reuses it after that.
 VENV := .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench docs clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -33,5 +33,9 @@ bench: $(VENV)/.bench-installed ## the benchmarks of this repository, into bench
 	@$(BIN)/python benchmarks/matrix/run.py
 	@$(BIN)/python benchmarks/image/run.py
 
+docs: $(VENV)/.docs-installed ## the documentation, into docs/_build/html
+	@$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	@echo "Open docs/_build/html/index.html"
+
 clean: ## remove what make made
-	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache twofold-demo
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache twofold-demo docs/_build docs/api/generated

@@ -3,8 +3,9 @@
     python benchmarks/image/run.py --data DIR [--preset balanced] [--images F16 ...] [--levels 0.5 ...]
 
 DIR/images holds the pictures as NAME.png; without it nothing is measured. The result file is written anew after each
-row, so that a run that is cut off keeps what it measured. The baseline is the best of the 3, 5 and 7 pixel medians, chosen with the truth at
-hand. Timed code does not include evaluation. Recovery is not told the noise's kind, level or places.
+row, so that a run that is cut off keeps what it measured. The baseline is the best of the 3, 5 and 7 pixel medians,
+chosen with the truth at hand. Timed code does not include evaluation. Recovery is not told the noise's kind, level or
+places.
 """
 
 from __future__ import annotations
