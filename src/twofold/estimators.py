@@ -15,7 +15,7 @@ from twofold.observers import from_verbosity
 
 
 class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """Robust principal component analysis: X = low_rank_ + outliers_, rank found.
+    """Robust principal component analysis: X = ``low_rank_`` + ``outliers_``, rank found.
 
     The components are those of the low-rank part; outliers do not move them, neither in the data they are fitted to
     nor in new rows. Columns are not centred: a column's mean is part of the low-rank part.
@@ -31,14 +31,17 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
     Attributes
     ----------
-    low_rank_, outliers_ : ndarray of shape (n_samples, n_features)
-    components_ : ndarray of shape (n_components_, n_features)
+    low_rank_ : ndarray of shape (n_samples, n_features)
+    outliers_ : ndarray of shape (n_samples, n_features)
+    components_ : ndarray of shape ``(n_components_, n_features)``
         Orthonormal rows, by descending singular value; the entry of largest magnitude in each is positive.
-    singular_values_ : ndarray of shape (n_components_,)
-    n_components_, n_iter_, n_features_in_ : int
+    singular_values_ : ndarray of shape ``(n_components_,)``
+    n_components_ : int
+    n_iter_ : int
+    n_features_in_ : int
     certificate_ : twofold.matrix.certificate.Certificate or None
     solution_ : twofold.LowRankSolution
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape ``(n_features_in_,)``
         Where X has string column names.
 
     Raises
@@ -136,7 +139,7 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
         Returns
         -------
-        ndarray of shape (n_samples, n_components_)
+        ndarray of shape ``(n_samples, n_components_)``
             NaN in rows with fewer observed entries than components.
         """
         check_is_fitted(self)
@@ -147,11 +150,11 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         return split_rows(values, observed, torch.from_numpy(self.components_)).numpy()
 
     def inverse_transform(self, Z: Any) -> np.ndarray:
-        """Rows with the given scores: Z @ components_.
+        """Rows with the given scores: Z @ ``components_``.
 
         Parameters
         ----------
-        Z : array-like of shape (n_samples, n_components_)
+        Z : array-like of shape ``(n_samples, n_components_)``
         """
         check_is_fitted(self)
         return np.asarray(Z) @ self.components_
