@@ -31,6 +31,7 @@ EM_ROUNDS = 5
 RUNAWAY = 0.85
 KEPT = 0.05  # probability of an entry whose value is common nearby
 MAJORITY = 0.3
+UNLIKELY = 12.5  # five standard deviations
 NEAR_LEVELS = 6  # values agree up to this many of 256 levels
 FAVOURED = 4.0  # density of the outliers' law from which a value counts as one that they favour
 NEIGHBOURHOODS = [
@@ -117,9 +118,12 @@ def outlier_probability(
 def common_nearby(y: Tensor, known: Tensor, share: float, P: Tensor) -> Tensor:
     """True where far more neighbours have an entry's value than outliers of that value would explain.
 
-    Neighbourhoods are a box and the two lines through the entry, so that a frame one pixel wide is seen too. With n
-    neighbours of which a share m would agree by chance (the outliers' law at this value), more than
-    m + max(5·sqrt(m(1−m)/n), MAJORITY) of them have to agree.
+    Neighbourhoods are a box and the two lines through the entry, so that a frame one pixel wide is seen too. Of n
+    neighbours a share m would agree by chance (the outliers' law at this value). A share f of them is too many where
+
+        n·KL(f ‖ m) > UNLIKELY    and    f − m > MAJORITY·(1 − m),
+
+    KL the relative entropy of two coins: by Chernoff's bound chance does that with probability exp(−UNLIKELY).
     """
     bins = (y.clamp(0, 1) * (BINS - 1)).round().long()
     law = outlier_law(bins, P * known)
@@ -127,12 +131,13 @@ def common_nearby(y: Tensor, known: Tensor, share: float, P: Tensor) -> Tensor:
     # Near values agree as well, but not with a value that outliers favour: that one has to be met exactly.
     for levels, eligible in ((1, torch.ones_like(common)), (NEAR_LEVELS, law[bins] < FAVOURED)):
         width = 2 * levels + 1
-        nearby = F.avg_pool1d(law[None, None], width, 1, levels, count_include_pad=False)[0, 0]
-        chance = (share * width / BINS * nearby).clamp(max=0.95)[bins]
+        mass = F.avg_pool1d(law[None, None], width, 1, levels)[0, 0] * width / BINS
+        chance = (share * mass).clamp(1e-4, 0.99)[bins]
         for offsets in NEIGHBOURHOODS:
             agree, total = _agreement(y, known, offsets, levels)
-            needed = (5 * (chance * (1 - chance) / total.clamp(min=1)).sqrt()).clamp(min=MAJORITY)
-            common |= eligible & (total >= 8) & (agree / total.clamp(min=1) - chance > needed)
+            f = (agree / total.clamp(min=1)).clamp(1e-6, 1 - 1e-6)
+            entropy = f * torch.log(f / chance) + (1 - f) * torch.log((1 - f) / (1 - chance))
+            common |= eligible & (total * entropy > UNLIKELY) & (f - chance > MAJORITY * (1 - chance))
     return common
 
 
