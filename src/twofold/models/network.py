@@ -5,9 +5,9 @@ interpolation comes back up, and a thin branch (1×1 convolution) carries detail
 neighbourhood at every scale, which is what makes smooth and self-similar images easy to fit and impulses hard.
 
 Departures from Ulyanov et al.: one convolution less at the top of each scale's input normalization (no batch norm
-after the concatenation), zero padding in :class:`NetworkSignal` (a fifth quicker; better on two of four pictures and
-worse on two), weights drawn from a
-generator of their own, any image size, and an optional reduced resolution with a pixel shuffle at the end.
+after the concatenation), zero padding in :class:`NetworkSignal` (a fifth quicker, and better on one picture and worse
+on another of the two that were compared), weights drawn from a generator of their own, any image size, and an optional
+reduced resolution with a pixel shuffle at the end.
 """
 
 from __future__ import annotations
