@@ -98,6 +98,7 @@ def _usage(error: Exception) -> str:
     message = error.format_message().rstrip(".") if hasattr(error, "format_message") else str(error)
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "twofold"
+    message = message.replace("Value error, ", "")  # the validation library's own prefix
     return f"{message[:1].lower()}{message[1:]}; {command} --help lists what is accepted"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -30,11 +31,9 @@ def say_json(value: Any) -> None:
 
 def complain(message: str, *, kind: str = "error") -> None:
     """One line on stderr."""
-    try:
+    with contextlib.suppress(OSError):  # nobody listens
         sys.stderr.write(f"twofold: {kind}: {' '.join(message.split())}\n")
         sys.stderr.flush()
-    except OSError:  # nobody listens
-        pass
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -63,7 +63,12 @@ def check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
 
 
 def read_with_pillow(path: Path, header: bytes, max_pixels: int) -> Picture:
-    """Read a file by Pillow, 16-bit colour PNG by PyAV."""
+    """Read a file by Pillow, 16-bit colour PNG by PyAV.
+
+    Raises
+    ------
+    FileError
+    """
     from PIL import Image, UnidentifiedImageError
 
     try:
