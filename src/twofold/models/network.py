@@ -6,8 +6,8 @@ neighbourhood at every scale, which is what makes smooth and self-similar images
 
 Departures from Ulyanov et al.: one convolution less at the top of each scale's input normalization (no batch norm
 after the concatenation), zero padding in :class:`NetworkSignal` (a fifth quicker, and better on one picture and worse
-on another of the two that were compared), weights drawn from a generator of their own, any image size, and an optional
-reduced resolution with a pixel shuffle at the end.
+on another of the two that were compared), weights drawn from a generator of their own, any image size, and an
+optional reduced resolution with a pixel shuffle at the end.
 """
 
 from __future__ import annotations
