@@ -30,7 +30,11 @@ EM_ROUNDS = 5
 # decision runs away like that, it is made again with the outliers' law kept uniform.
 RUNAWAY = 0.85
 KEPT = 0.05  # probability of an entry whose value is common nearby
-MAJORITY = 0.3
+MAJORITY = (
+    0.25  # excess of agreement over chance that a half of the neighbourhood has to show, relative to 1 − chance
+)
+NEAREST, NEAR_MAJORITY = 6, 0.4  # the same for the nearest on each side
+FEW = 5  # neighbours of one half that say nothing yet
 UNLIKELY = 12.5  # five standard deviations
 NEAR_LEVELS = 6  # values agree up to this many of 256 levels
 FAVOURED = 4.0  # density of the outliers' law from which a value counts as one that they favour
@@ -121,9 +125,11 @@ def common_nearby(y: Tensor, known: Tensor, share: float, P: Tensor) -> Tensor:
     Neighbourhoods are a box and the two lines through the entry, so that a frame one pixel wide is seen too. Of n
     neighbours a share m would agree by chance (the outliers' law at this value). A share f of them is too many where
 
-        n·KL(f ‖ m) > UNLIKELY    and    f − m > MAJORITY·(1 − m),
+        n·KL(f ‖ m) > UNLIKELY    and    f − m > MAJORITY·(1 − m) in each half of the neighbourhood,
 
-    KL the relative entropy of two coins: by Chernoff's bound chance does that with probability exp(−UNLIKELY).
+    KL the relative entropy of two coins: by Chernoff's bound chance does that with probability exp(−UNLIKELY). Halves
+    on opposite sides are asked so that an outlier next to a large area of its own value is not taken for part of it,
+    and the nearest neighbours, with NEAR_MAJORITY, so that one between two such areas is not either.
     """
     bins = (y.clamp(0, 1) * (BINS - 1)).round().long()
     law = outlier_law(bins, P * known)
@@ -133,17 +139,23 @@ def common_nearby(y: Tensor, known: Tensor, share: float, P: Tensor) -> Tensor:
         width = 2 * levels + 1
         mass = F.avg_pool1d(law[None, None], width, 1, levels)[0, 0] * width / BINS
         chance = (share * mass).clamp(1e-4, 0.99)[bins]
+        needed = chance + MAJORITY * (1 - chance)
         for offsets in NEIGHBOURHOODS:
             agree, total = _agreement(y, known, offsets, levels)
-            f = (agree / total.clamp(min=1)).clamp(1e-6, 1 - 1e-6)
+            f = (agree.sum(0) / total.sum(0).clamp(min=1)).clamp(1e-6, 1 - 1e-6)
             entropy = f * torch.log(f / chance) + (1 - f) * torch.log((1 - f) / (1 - chance))
-            common |= eligible & (total * entropy > UNLIKELY) & (f - chance > MAJORITY * (1 - chance))
+            # At the border of the picture there is only one half.
+            halves = (total < FEW) | (agree > needed * total)
+            near_agree, near_total = _agreement(y, known, offsets[:NEAREST], levels)
+            near = near_agree.sum(0) > (chance + NEAR_MAJORITY * (1 - chance)) * near_total.sum(0)
+            common |= eligible & (total.sum(0) * entropy > UNLIKELY) & (f > needed) & halves.all(0) & near
     return common
 
 
 def _agreement(y: Tensor, known: Tensor, offsets: list[tuple[int, int]], levels: int) -> tuple[Tensor, Tensor]:
-    """For each entry, how many of the known neighbours at ±offsets agree with it, and how many there are."""
-    agree, total = torch.zeros_like(y), torch.zeros_like(y)
+    """For each entry, how many of its known neighbours at +offsets (first half) and at −offsets (second half) agree
+    with it, and how many there are; shapes (2, C, H, W)."""
+    agree, total = y.new_zeros(2, *y.shape), y.new_zeros(2, *y.shape)
     H, W = y.shape[1:]
     for dy, dx in offsets:
         if dy >= H or abs(dx) >= W:
@@ -152,9 +164,9 @@ def _agreement(y: Tensor, known: Tensor, offsets: list[tuple[int, int]], levels:
         there = (slice(None), slice(dy, H), slice(max(dx, 0), W - max(-dx, 0)))
         both = known[here] * known[there]
         equal = ((y[here] - y[there]).abs() <= (levels + 0.5) / (BINS - 1)) * both
-        for place in (here, there):
-            agree[place] += equal
-            total[place] += both
+        for half, place in enumerate((here, there)):
+            agree[half][place] += equal
+            total[half][place] += both
     return agree, total
 
 
