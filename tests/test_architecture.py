@@ -15,7 +15,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 
 # From the bottom up; a module may import from lower rooms, and from its own where that is a folder.
 ROOMS = [
-    ["status", "history", "operators"],
+    ["status", "history", "operators", "devices"],
     ["problem", "observers"],
     ["outliers", "models"],
     ["descent"],

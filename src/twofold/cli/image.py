@@ -10,7 +10,7 @@ import typer
 
 from twofold.cli import options
 from twofold.cli.options import Device, Figure, Force, Json, MaxPixels, Seed
-from twofold.cli.terminal import CommandError, complain, is_out_of_memory, say, say_json
+from twofold.cli.terminal import CommandError, complain, errors_name, say, say_json
 from twofold.io.errors import FileError
 
 if TYPE_CHECKING:
@@ -155,24 +155,17 @@ def _recover(run: _Run, source: Path, target: Path) -> dict[str, Any]:
 
     from twofold.image.recover import recover_image
 
-    try:
-        with ProgressBar(source.name) as progress:
-            solution = recover_image(
-                picture.pixels,
-                mask=mask,
-                preset=run.preset,
-                polarity=run.polarity,
-                group=run.group,
-                seed=run.seed,
-                device=run.device,
-                observer=progress,
-            )
-    except (ValueError, TypeError) as error:
-        raise FileError(source, str(error)) from error
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise FileError(source, "there is not enough memory for an image of this size") from error
+    with errors_name(source, "an image"), ProgressBar(source.name) as progress:
+        solution = recover_image(
+            picture.pixels,
+            mask=mask,
+            preset=run.preset,
+            polarity=run.polarity,
+            group=run.group,
+            seed=run.seed,
+            device=run.device,
+            observer=progress,
+        )
     if not solution.status.success:
         complain(f"{source}: {solution.status}")
     _write(run, target, picture, solution)

@@ -10,8 +10,7 @@ import typer
 
 from twofold.cli import options
 from twofold.cli.options import Device, Figure, Force, Json, Seed
-from twofold.cli.terminal import CommandError, complain, is_out_of_memory, say, say_json
-from twofold.io.errors import FileError
+from twofold.cli.terminal import CommandError, complain, errors_name, say, say_json
 
 
 def matrix(
@@ -87,15 +86,8 @@ def _recover(
     from twofold.matrix.recover import robust_pca
 
     started = perf_counter()
-    try:
-        with ProgressBar(source.name) as progress:
-            solution = robust_pca(values, alpha=alpha, device=device, random_state=seed, observer=progress)
-    except (ValueError, TypeError) as error:
-        raise FileError(source, str(error)) from error
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise FileError(source, "there is not enough memory for a matrix of this size") from error
+    with errors_name(source, "a matrix"), ProgressBar(source.name) as progress:
+        solution = robust_pca(values, alpha=alpha, device=device, random_state=seed, observer=progress)
     seconds = perf_counter() - started
     certificate = solution.certificate
     facts = {

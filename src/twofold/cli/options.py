@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -48,16 +48,9 @@ def check_device(name: str | None) -> None:
     """
     if name is None:
         return
-    import torch
+    from twofold.devices import as_device
 
     try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise CommandError(f"--device {name}: unknown; cpu, cuda, cuda:N, mps are accepted") from None
-    if device.type == "cpu":
-        return
-    backend: Any = getattr(torch, device.type, None)
-    if backend is None or not getattr(backend, "is_available", lambda: False)():
-        raise CommandError(f"--device {name}: not available on this machine with this PyTorch; cpu is accepted")
-    if device.index is not None and device.index >= backend.device_count():
-        raise CommandError(f"--device {name}: there are {backend.device_count()}; {device.type}:0 is the first")
+        as_device(name)
+    except ValueError as error:
+        raise CommandError(f"--{error}") from None

@@ -7,7 +7,11 @@ import json
 import math
 import os
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+
+from twofold.io.errors import FileError
 
 
 class CommandError(Exception):
@@ -36,10 +40,29 @@ def complain(message: str, *, kind: str = "error") -> None:
         sys.stderr.flush()
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error of Python, or of PyTorch on any device, means that memory ran out."""
-    words = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in words or "not enough memory" in words
+@contextlib.contextmanager
+def errors_name(source: Path, what: str) -> Iterator[None]:
+    """Turn what a recovery refuses, or has no memory for, into an error about its file.
+
+    Parameters
+    ----------
+    source : Path
+    what : str
+        The kind of data, e.g. "an image".
+
+    Raises
+    ------
+    FileError
+    """
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise FileError(source, str(error)) from error
+    except (MemoryError, RuntimeError) as error:
+        words = str(error).lower()  # PyTorch has no class of its own for the processor's memory
+        if not (isinstance(error, MemoryError) or "out of memory" in words or "not enough memory" in words):
+            raise
+        raise FileError(source, f"there is not enough memory for {what} of this size") from error
 
 
 def finite(value: Any) -> Any:

@@ -10,8 +10,7 @@ import typer
 
 from twofold.cli import options
 from twofold.cli.options import Device, Figure, Force, Json, Seed
-from twofold.cli.terminal import complain, is_out_of_memory, say, say_json
-from twofold.io.errors import FileError
+from twofold.cli.terminal import complain, errors_name, say, say_json
 
 if TYPE_CHECKING:
     from twofold.io.videos import Video
@@ -100,23 +99,16 @@ def _separate(
     n_frames = len(clip.frames)
     # One row for each pixel, one column for each frame: a background at rest makes all columns alike.
     pixels = np.ascontiguousarray(clip.frames.reshape(n_frames, -1).T, dtype=np.float32)
-    try:
-        with ProgressBar(source.name) as progress:
-            # The certificate of a matrix of this size takes longer than its recovery.
-            solution = robust_pca(
-                pixels,
-                n_components=rank or None,
-                certify=False,
-                random_state=seed,
-                device=device,
-                observer=progress,
-            )
-    except (ValueError, TypeError) as error:
-        raise FileError(source, str(error)) from error
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise FileError(source, "there is not enough memory for a video of this size") from error
+    with errors_name(source, "a video"), ProgressBar(source.name) as progress:
+        # The certificate of a matrix of this size takes longer than its recovery.
+        solution = robust_pca(
+            pixels,
+            n_components=rank or None,
+            certify=False,
+            random_state=seed,
+            device=device,
+            observer=progress,
+        )
     if not solution.status.success:
         complain(f"{source}: {solution.status}")
     low_rank = np.asarray(solution.low_rank).T.reshape(clip.frames.shape)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from twofold.devices import as_device
 from twofold.history import History, Observer
 from twofold.image.identify import identify
 from twofold.image.pixels import Pixels, check_image
@@ -108,7 +109,7 @@ def recover_image(
     pixels, bad = check_image(image, mask)
     chosen = _check_options(preset, polarity, group, alpha, steps, seed)
     run = _Run(
-        Pixels.of(pixels, bad, _device(device)), chosen, polarity, group, ALPHA if alpha is None else float(alpha),
+        Pixels.of(pixels, bad, as_device(device)), chosen, polarity, group, ALPHA if alpha is None else float(alpha),
         steps, seed, History(observer=observer),
     )  # fmt: skip
     solution = run.solve()
@@ -267,12 +268,3 @@ def _check_options(
         if number < least:
             raise ValueError(f"{name}={number!r}: an integer of at least {least} is accepted")
     return PRESETS[preset]
-
-
-def _device(device: str | torch.device | None) -> torch.device:
-    if device is None:
-        return torch.device("cpu")
-    try:
-        return torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f"device={device!r}: a device that PyTorch knows is accepted, such as 'cpu'") from error

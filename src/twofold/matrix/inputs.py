@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import numbers
-from typing import Any, TypeGuard
+from typing import Any, Literal, TypeGuard, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from twofold.devices import as_device
 from twofold.problem import Problem
 
-METHODS = ("three-act", "descent")
+Method = Literal["three-act", "descent"]
+METHODS = get_args(Method)
 
 
 def as_problem(Y: Any, *, device: torch.device | str | None, dtype: torch.dtype | None) -> Problem:
@@ -46,7 +48,7 @@ def as_problem(Y: Any, *, device: torch.device | str | None, dtype: torch.dtype 
     if dtype is None:
         dtype = values.dtype if values.is_floating_point() else torch.float64
         dtype = torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
-    values = values.detach().to(device=_device(device, values.device), dtype=dtype)
+    values = values.detach().to(device=as_device(device, values.device), dtype=dtype)
     if bool(torch.isinf(values).any()):
         raise ValueError("Y: contains inf; finite numbers are accepted, and NaN for missing entries")
     missing = torch.isnan(values)
@@ -77,18 +79,6 @@ def _as_tensor(Y: Any) -> Tensor:
     if not array.flags.writeable or any(stride < 0 for stride in array.strides):
         array = array.copy()
     return torch.from_numpy(array)
-
-
-def _device(device: torch.device | str | None, default: torch.device) -> torch.device:
-    if device is None:
-        return default
-    try:
-        chosen = torch.device(device)
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"device={device!r}: not available here ({reason}); 'cpu' always is") from None
-    return chosen
 
 
 def check_options(

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from twofold.history import History, Observer
 from twofold.matrix.certificate import ROUNDS, Certificate, dual_certificate, duality_gap
-from twofold.matrix.inputs import as_problem, as_seed, check_options
+from twofold.matrix.inputs import Method, as_problem, as_seed, check_options
 from twofold.matrix.plain import plain_descent
 from twofold.matrix.three_acts import Recovered, ThreeActs, default_alpha, nothing_found
 from twofold.problem import Problem
 from twofold.solution import LowRankSolution, Settings
 from twofold.status import RecoveryError, Status
-
-Method = Literal["three-act", "descent"]
 
 CERTIFIED_GAP = 1e-4
 """Relative duality gap from which a solution is called certified."""
