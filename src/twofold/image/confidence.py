@@ -141,12 +141,13 @@ def common_nearby(y: Tensor, known: Tensor, share: float, P: Tensor) -> Tensor:
         chance = (share * mass).clamp(1e-4, 0.99)[bins]
         needed = chance + MAJORITY * (1 - chance)
         for offsets in NEIGHBOURHOODS:
-            agree, total = _agreement(y, known, offsets, levels)
+            near_agree, near_total = _agreement(y, known, offsets[:NEAREST], levels)
+            far_agree, far_total = _agreement(y, known, offsets[NEAREST:], levels)
+            agree, total = near_agree + far_agree, near_total + far_total
             f = (agree.sum(0) / total.sum(0).clamp(min=1)).clamp(1e-6, 1 - 1e-6)
             entropy = f * torch.log(f / chance) + (1 - f) * torch.log((1 - f) / (1 - chance))
             # At the border of the picture there is only one half.
             halves = (total < FEW) | (agree > needed * total)
-            near_agree, near_total = _agreement(y, known, offsets[:NEAREST], levels)
             near = near_agree.sum(0) > (chance + NEAR_MAJORITY * (1 - chance)) * near_total.sum(0)
             common |= eligible & (total.sum(0) * entropy > UNLIKELY) & (f > needed) & halves.all(0) & near
     return common

@@ -33,8 +33,8 @@ class DecidedOutliers:
     Parameters
     ----------
     problem : Problem
-    outlier : bool Tensor of shape (C, H, W)
-        The first decision.
+    probability : Tensor of shape (C, H, W)
+        The first decision, in [0, 1].
     polarity, grouped
         As in :func:`outlier_probability`.
     folds : int
@@ -43,12 +43,12 @@ class DecidedOutliers:
     """
 
     def __init__(
-        self, problem: Problem, outlier: Tensor, *, polarity: Polarity, grouped: bool, folds: int,
+        self, problem: Problem, probability: Tensor, *, polarity: Polarity, grouped: bool, folds: int,
         generator: torch.Generator,
     ) -> None:  # fmt: skip
         self.problem, self.polarity, self.grouped = problem, polarity, grouped
         self.folds, self.generator = folds, generator
-        self.probability = outlier.float()
+        self.probability = probability
         self.s = torch.zeros_like(problem.values)
         self.trust = (self.probability < 0.1).float()
 
@@ -59,8 +59,8 @@ class DecidedOutliers:
     def descend(self, residual: Tensor, rate: float) -> None:
         """Nothing: s changes in ``revise`` only."""
 
-    def revise(self, x: Tensor) -> Tensor:
-        """Decide anew, given the network's image x. Returns the prediction of each entry without itself."""
+    def revise(self, x: Tensor) -> None:
+        """Decide anew, given the network's image x."""
         y = self.problem.values
         prediction = x + held_out(y - x, self.trust, folds=self.folds, generator=self.generator)
         self.probability = outlier_probability(
@@ -72,7 +72,6 @@ class DecidedOutliers:
             self.s *= self.problem.observed
         # An entry that may be an outlier is a noisy observation: its variance is noise + P·(y − prediction)².
         self.trust = (1 - self.probability) / (1 + self.probability * ((y - prediction) / _NOISE) ** 2)
-        return prediction
 
     def complete(self, x: Tensor) -> Tensor:
         """The image: y where trusted, the network plus kriging where not."""

@@ -48,7 +48,7 @@ the scale of everything. What was cut off is an outlier or will be found by the 
 
 MIN_GAP = 2.0
 """Smallest ratio of neighbouring singular values of U·Vᵀ that ends the descent early. Without structure the largest
-ratio stays well below; see tests/matrix/test_identify.py."""
+ratio stays well below; see tests/matrix/test_acts.py."""
 
 WEAK_GAP = 1.4
 """Smallest ratio that names a rank after MAX_STEPS; the polish then tells whether it was right."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from twofold.history import History
 from twofold.matrix.convex import pursue
+from twofold.matrix.fit import WHITE, Fit
 from twofold.matrix.identify import (
     BETA,
     CLIP,
@@ -22,7 +23,6 @@ from twofold.matrix.identify import (
     Identified,
     factor_svd,
     identify,
-    range_finder,
 )
 from twofold.matrix.polish import Polished, polish
 from twofold.matrix.rows import split_rows
@@ -38,11 +38,11 @@ ROUGH_TOL = 1e-4
 MAX_ROUNDS = 8
 """How often act 1 may look at what a fit left over."""
 
-WHITE = 1.2
-"""A residual whose spectral norm is within this factor of that of white noise holds no low-rank part."""
-
 TINY = 8
 """Shorter side below which a gap among so few singular values means nothing."""
+
+WHOLE = 0.9
+"""A row or column that lost more than this share of its entries is called an outlier as a whole."""
 
 CONVEX_LIMIT = 2000
 """Longest shorter side for which the convex program is solved where no rank could be polished."""
@@ -127,11 +127,10 @@ class ThreeActs:
             return self._convex("no gap in the singular values: no rank stands out")
         fit = self._polish_patiently(found.U, found.V, self._first_threshold(found))
         for _ in range(MAX_ROUNDS):
-            rank = fit.U.shape[1]
-            missing = None if target is None else target - rank
-            if missing == 0 or fit.stop != "plateau" or (target is None and self._is_white(fit)):
+            missing = None if target is None else target - fit.rank
+            if missing == 0 or fit.stop != "plateau" or (target is None and fit.is_white):
                 break
-            more = self._identify(self._left_over(fit), missing, rest=True)
+            more = self._identify(fit.left_over(), missing, rest=True)
             if more is None:
                 break
             U, V = torch.cat([fit.U, more.U], 1), torch.cat([fit.V, more.V], 1)
@@ -154,19 +153,19 @@ class ThreeActs:
     def _budget(self) -> int:
         return max(self.max_iter - len(self.history), 0)
 
-    def _polish_patiently(self, U: Tensor, V: Tensor, threshold: float | None) -> Polished:
+    def _polish_patiently(self, U: Tensor, V: Tensor, threshold: float | None) -> Fit:
         """Polish at the fast pace, and at slower ones while the outcome may be due to haste."""
-        fits: list[Polished] = []
+        fits: list[Fit] = []
         for decay, floor in PACES:
             fit = self._polish(U, V, threshold, decay, floor)
             if fit.stop == "exact":
                 fit = self._readmit_lines(fit, decay, floor)
                 agreed = any(other.stop == "exact" and fit.kept <= other.kept * (1 + 1e-4) for other in fits)
-                if agreed or not any(bool(lost.any()) for lost in self._lost_lines(fit)):
+                if agreed or not fit.loses_lines:
                     fits.append(fit)
                     break
             fits.append(fit)
-            if fit.stop == "plateau" and not self._is_white(fit):
+            if fit.stop == "plateau" and not fit.is_white:
                 break
         exact = [fit for fit in fits if fit.stop == "exact"]
         if exact:
@@ -176,12 +175,12 @@ class ThreeActs:
             return fits[-2]
         return fits[-1]
 
-    def _readmit_lines(self, fit: Polished, decay: float, floor: float) -> Polished:
+    def _readmit_lines(self, fit: Fit, decay: float, floor: float) -> Fit:
         """Fit lost rows and columns again on the factors of the others; those that fit were lost in haste."""
         for _ in range(3):
-            rows, columns = self._lost_lines(fit)
-            if not bool(rows.any()) and not bool(columns.any()):
+            if not fit.loses_lines:
                 break
+            rows, columns = fit.lost_lines
             Y, observed = self.problem.values, self.problem.observed
             U, V = fit.U.clone(), fit.V.clone()
             U[rows] = _refit(Y[rows], observed if observed is None else observed[rows], V, ~columns)
@@ -192,7 +191,7 @@ class ThreeActs:
             fit = again
         return fit
 
-    def _polish(self, U: Tensor, V: Tensor, threshold: float | None, decay: float, floor: float) -> Polished:
+    def _polish(self, U: Tensor, V: Tensor, threshold: float | None, decay: float, floor: float) -> Fit:
         """One polish at one pace; of float64 data in float32 first, down to ROUGH_TOL."""
         run = partial(polish, decay=decay, floor=floor, generator=self.generator, history=self.history)
         if self.problem.values.dtype == torch.float64:
@@ -202,54 +201,29 @@ class ThreeActs:
             )  # fmt: skip
             U, V, threshold = rough.U.double(), rough.V.double(), rough.threshold
             if rough.stop != "exact":
-                return replace(rough, U=U, V=V)
-        return run(self.problem, U, V, threshold=threshold, tol=self.tol, max_iter=self._budget)
+                return self._fit(replace(rough, U=U, V=V))
+        return self._fit(run(self.problem, U, V, threshold=threshold, tol=self.tol, max_iter=self._budget))
+
+    def _fit(self, polished: Polished) -> Fit:
+        return Fit(**vars(polished), problem=self.problem, generator=self.generator)
 
     @cached_property
     def _rough_problem(self) -> Problem:
         return Problem(self.problem.values.float(), self.problem.observed)
 
-    def _split(self, fit: Polished) -> tuple[Tensor, Tensor]:
-        """Residual of a fit and which observed entries it takes for outliers."""
-        R = self.problem.residual(fit.U @ fit.V.T, torch.zeros((), dtype=fit.U.dtype, device=fit.U.device))
-        return R, R.abs() > fit.threshold
-
-    def _lost_lines(self, fit: Polished, at_least: float = 0.0) -> tuple[Tensor, Tensor]:
-        """Rows and columns that lost more entries than chance takes: in haste, or because they are corrupted."""
-        outlying = self._split(fit)[1]
-        share = 1 - fit.kept
-        lost = []
-        for dim in (1, 0):
-            observed = self.problem.observed
-            length = torch.tensor(outlying.shape[dim]) if observed is None else observed.sum(dim).clamp(min=1)
-            chance = share + 6 * (share * (1 - share) / length) ** 0.5 + 2 / length
-            lost.append(outlying.sum(dim) / length > chance.clamp(min=at_least))
-        return lost[0], lost[1]
-
-    def _left_over(self, fit: Polished) -> Problem:
-        """The inliers' residual as an observation of its own, outliers taken for missing."""
-        R, outlying = self._split(fit)
-        kept = ~outlying if self.problem.observed is None else ~outlying & self.problem.observed
-        return Problem(R * kept, kept)
-
-    def _is_white(self, fit: Polished) -> bool:
-        """Whether the inliers' residual has the spectral norm of independent noise of its size."""
-        rest = self._left_over(fit)
-        m, n = rest.values.shape
-        expected = fit.rms * rest.observed_fraction**0.5 * (math.sqrt(m) + math.sqrt(n))
-        sigma = range_finder(rest.values.float(), min(8, m, n), self.generator)[1]
-        return float(sigma[0]) <= WHITE * expected
-
-    def _conclude(self, fit: Polished) -> Recovered:
+    def _conclude(self, fit: Fit) -> Recovered:
         if fit.stop == "exact" and self._is_sparse(fit):
             return self._only_outliers("Fewer entries are non-zero than a low rank takes: each is an outlier.")
         if fit.stop == "exact":
             cause = "Low rank plus outliers explain every entry."
-            rows, columns = (int(lost.sum()) for lost in self._lost_lines(fit, at_least=0.9))
+            rows, columns = (
+                int((lost & (share > WHOLE)).sum())
+                for lost, share in zip(fit.lost_lines, fit.lost_shares, strict=True)
+            )
             if rows or columns:
                 cause += f" {rows} rows and {columns} columns are outliers as a whole, or nearly so."
             return self._from_fit(fit, Status("recovered", True, cause))
-        if fit.stop == "plateau" and self._is_white(fit):
+        if fit.stop == "plateau" and fit.is_white:
             cause = "Low rank plus outliers leave what looks like dense noise of standard deviation {noise}."
             return self._from_fit(fit, Status("noisy", True, cause), noise=fit.rms)
         if fit.stop == "plateau":
@@ -264,29 +238,27 @@ class ThreeActs:
             return self._from_fit(fit, Status("max_iter", False, cause, "Raise max_iter."), noise=fit.rms)
         return self._convex("the rank found does not fit the data: too many outliers for it, or too high a rank", fit)
 
-    def _is_sparse(self, fit: Polished | None = None) -> bool:
+    def _is_sparse(self, fit: Fit | None = None) -> bool:
         """Whether X = 0, S = Y takes fewer numbers (two for an outlier: place and value) than the fit does."""
         n_nonzero = int(self.problem.values.count_nonzero())
         if fit is None:
             return 2 * n_nonzero <= self.problem.n_observed
-        rank = fit.U.shape[1]
-        freedom = rank * (len(fit.U) + len(fit.V) - rank)
-        return 2 * n_nonzero <= freedom + 2 * (1 - fit.kept) * self.problem.n_observed
+        return 2 * n_nonzero <= fit.freedom + 2 * (1 - fit.kept) * self.problem.n_observed
 
     def _only_outliers(self, cause: str) -> Recovered:
         found = nothing_found(self.problem, Status("recovered", True, cause))
         return replace(found, outliers=self.problem.values)
 
-    def _from_fit(self, fit: Polished, status: Status, noise: float = 0.0) -> Recovered:
+    def _from_fit(self, fit: Fit, status: Status, noise: float = 0.0) -> Recovered:
         P, sigma, Q = factor_svd(fit.U, fit.V)
         rank = int((sigma > 10 * self.tol * sigma[0]).sum()) if len(sigma) else 0
         dtype = fit.U.dtype
-        R, outlying = self._split(fit)
+        R, outlying = fit.split()
         return Recovered(
             P[:, :rank].to(dtype), sigma[:rank].to(dtype), Q[:, :rank].to(dtype), R * outlying, status, noise=noise
         )
 
-    def _convex(self, reason: str, fit: Polished | None = None) -> Recovered:
+    def _convex(self, reason: str, fit: Fit | None = None) -> Recovered:
         """The convex program that the descent leads to, solved directly."""
         if min(self.problem.values.shape) > CONVEX_LIMIT:
             status = Status(

@@ -1,0 +1,87 @@
+"""A polished fit with what the plan asks about it: who is an outlier, which lines were lost, is the rest noise."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from twofold.matrix.identify import range_finder
+from twofold.matrix.polish import Polished
+from twofold.problem import Problem
+
+WHITE = 1.2
+"""A residual whose spectral norm is within this factor of that of white noise holds no low-rank part."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fit(Polished):
+    """A :class:`Polished` fit of a problem. Answers are small and kept; residuals are large and computed anew."""
+
+    problem: Problem
+    generator: torch.Generator
+
+    @property
+    def rank(self) -> int:
+        """Number of columns of the factors."""
+        return self.U.shape[1]
+
+    @property
+    def freedom(self) -> int:
+        """Degrees of freedom of the low-rank part."""
+        return self.rank * (len(self.U) + len(self.V) - self.rank)
+
+    def split(self) -> tuple[Tensor, Tensor]:
+        """Residual of the fit, and which observed entries it takes for outliers."""
+        zero = torch.zeros((), dtype=self.U.dtype, device=self.U.device)
+        R = self.problem.residual(self.U @ self.V.T, zero)
+        return R, R.abs() > self.threshold
+
+    def left_over(self) -> Problem:
+        """The inliers' residual as an observation of its own, outliers taken for missing."""
+        R, outlying = self.split()
+        kept = ~outlying if self.problem.observed is None else ~outlying & self.problem.observed
+        return Problem(R * kept, kept)
+
+    @cached_property
+    def _lengths(self) -> tuple[Tensor, Tensor]:
+        """Observed entries of each row, and of each column."""
+        m, n = self.problem.values.shape
+        observed = self.problem.observed
+        if observed is None:
+            return torch.tensor(n), torch.tensor(m)
+        return observed.sum(1).clamp(min=1), observed.sum(0).clamp(min=1)
+
+    @cached_property
+    def lost_shares(self) -> tuple[Tensor, Tensor]:
+        """Share of the observed entries of each row, and of each column, that are outliers."""
+        outlying = self.split()[1]
+        rows, columns = self._lengths
+        return outlying.sum(1) / rows, outlying.sum(0) / columns
+
+    @cached_property
+    def lost_lines(self) -> tuple[Tensor, Tensor]:
+        """Rows and columns that lost more entries than chance takes: in haste, or because they are corrupted."""
+        share = 1 - self.kept
+        rows, columns = (
+            lost > share + 6 * (share * (1 - share) / length) ** 0.5 + 2 / length
+            for lost, length in zip(self.lost_shares, self._lengths, strict=True)
+        )
+        return rows, columns
+
+    @property
+    def loses_lines(self) -> bool:
+        """Whether there are such rows or columns."""
+        return any(bool(lost.any()) for lost in self.lost_lines)
+
+    @cached_property
+    def is_white(self) -> bool:
+        """Whether the inliers' residual has the spectral norm of independent noise of its size."""
+        rest = self.left_over()
+        m, n = rest.values.shape
+        expected = self.rms * rest.observed_fraction**0.5 * (math.sqrt(m) + math.sqrt(n))
+        sigma = range_finder(rest.values.float(), min(8, m, n), self.generator)[1]
+        return float(sigma[0]) <= WHITE * expected
