@@ -1,9 +1,10 @@
 # The public names, and where each of them lives. lazy_loader reads this file at run time.
 
-from . import datasets, metrics, nn, optim
+from . import datasets, metrics, nn, operators, optim
 from .estimators import RobustPCA
 from .image.recover import recover_image
 from .matrix.recover import robust_pca
+from .matrix.sensing.recover import recover_low_rank
 from .solution import ImageSolution, LowRankSolution
 from .status import RecoveryError, Status
 
@@ -18,7 +19,9 @@ __all__ = [
     "datasets",
     "metrics",
     "nn",
+    "operators",
     "optim",
     "recover_image",
+    "recover_low_rank",
     "robust_pca",
 ]

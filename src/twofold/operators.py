@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -37,6 +39,7 @@ class LinearMap:
         Parameters
         ----------
         matrix : Tensor of shape (m, prod(shape))
+            Dense or sparse.
         shape : tuple of int
             Shape of the signal.
 
@@ -45,11 +48,104 @@ class LinearMap:
         ValueError
             If the matrix has another number of columns than the signal has entries.
         """
-        size = 1
-        for length in shape:
-            size *= length
+        size = math.prod(shape)
         if matrix.ndim != 2 or matrix.shape[1] != size:
             raise ValueError(
                 f"matrix: shape {tuple(matrix.shape)}; accepted is (m, {size}) for a signal of shape {shape}"
             )
         return cls(lambda x: matrix @ x.reshape(-1), lambda v: (matrix.T @ v).reshape(shape))
+
+    @classmethod
+    def quadratic(cls, left: Tensor, right: Tensor | None = None) -> LinearMap:
+        """The map X → (a_iᵀ X b_i)_i, without forming the m matrices a_i·b_iᵀ.
+
+        Parameters
+        ----------
+        left : Tensor of shape (m, n1)
+            Rows a_i.
+        right : Tensor of shape (m, n2), optional
+            Rows b_i. None: b_i = a_i, the quadratic measurements of covariance sketching and phase retrieval.
+
+        Raises
+        ------
+        ValueError
+            If left and right have different numbers of rows.
+
+        Examples
+        --------
+        >>> LinearMap.quadratic(torch.tensor([[1.0, 2.0]])).forward(torch.eye(2))
+        tensor([5.])
+        """
+        other = left if right is None else right
+        if left.ndim != 2 or other.ndim != 2 or len(left) != len(other):
+            raise ValueError(
+                f"left, right: shapes {tuple(left.shape)}, {tuple(other.shape)}; accepted are (m, n1) and (m, n2)"
+            )
+        return cls(lambda x: ((left @ x) * other).sum(1), lambda v: left.T @ (v[:, None] * other))
+
+    @classmethod
+    def entries(cls, observed: Tensor) -> LinearMap:
+        """The map that picks the entries where ``observed`` is True, in row-major order.
+
+        Parameters
+        ----------
+        observed : bool Tensor
+            Shaped like the signal.
+
+        Examples
+        --------
+        >>> corner = LinearMap.entries(torch.tensor([[True, False], [False, True]]))
+        >>> corner.forward(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+        tensor([1., 4.])
+        """
+
+        def adjoint(v: Tensor) -> Tensor:
+            x = v.new_zeros(observed.shape)
+            x[observed] = v
+            return x
+
+        return cls(lambda x: x[observed], adjoint)
+
+    @classmethod
+    def fourier(cls, kept: Tensor) -> LinearMap:
+        """The map to some coefficients of the orthonormal 2-D discrete Fourier transform of a real signal.
+
+        Measurements are real: the real parts of the kept coefficients in row-major order, then their imaginary parts.
+
+        Parameters
+        ----------
+        kept : bool Tensor of shape (n1, n2)
+            Which frequencies, in the order of :func:`torch.fft.fft2`. Those of one half plane hold everything: the
+            others are their complex conjugates.
+
+        Examples
+        --------
+        >>> mean = LinearMap.fourier(torch.tensor([[True, False], [False, False]]))
+        >>> mean.forward(torch.ones(2, 2))
+        tensor([2., 0.])
+        """
+
+        def forward(x: Tensor) -> Tensor:
+            z = torch.fft.fft2(x, norm="ortho")[kept]
+            return torch.cat([z.real, z.imag])
+
+        def adjoint(v: Tensor) -> Tensor:
+            half = len(v) // 2
+            full = torch.zeros(kept.shape, dtype=torch.complex(v[:1], v[:1]).dtype, device=v.device)
+            full[kept] = torch.complex(v[:half], v[half:])
+            return torch.fft.ifft2(full, norm="ortho").real
+
+        return cls(forward, adjoint)
+
+    def scaled(self, factor: float) -> LinearMap:
+        """factor·A."""
+        return LinearMap(lambda x: factor * self.forward(x), lambda v: factor * self.adjoint(v))
+
+    def on_symmetric(self) -> LinearMap:
+        """A restricted to symmetric matrices, whose adjoint is v → (A*(v) + A*(v)ᵀ)/2."""
+
+        def adjoint(v: Tensor) -> Tensor:
+            pull = self.adjoint(v)
+            return 0.5 * (pull + pull.T)
+
+        return LinearMap(self.forward, adjoint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,10 @@ class LowRankSolution:
     status : Status
     n_iter : int
         Steps of all acts.
+    noise : float
+        Standard deviation of the dense noise that low rank plus outliers leave over; 0 where they explain everything.
+    error_estimate : float or None
+        Where there is dense noise: the relative error ‖low_rank − X‖_F/‖X‖_F to expect from it. None elsewhere.
     history : History
     certificate : Certificate or None
         None where ``certify=False``.
@@ -40,6 +45,8 @@ class LowRankSolution:
     factors: tuple[Any, Any, Any]
     status: Status
     n_iter: int
+    noise: float
+    error_estimate: float | None
     history: History = field(repr=False)
     certificate: Certificate | None
     settings: Settings = field(repr=False)
@@ -47,7 +54,7 @@ class LowRankSolution:
     @property
     def outlier_fraction(self) -> float:
         """Share of the entries with a non-zero outlier, in [0, 1]."""
-        return float((self.outliers != 0).sum()) / max(self.outliers.shape[0] * self.outliers.shape[1], 1)
+        return float((self.outliers != 0).sum()) / max(math.prod(self.outliers.shape), 1)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ import torch
 from torch import Tensor
 
 from twofold.history import History
+from twofold.operators import LinearMap
 from twofold.problem import Problem
 
 ROUNDS = 40
@@ -59,10 +60,14 @@ class Certificate:
         ⟨ν, Y⟩ for the feasible dual variable, a lower bound on it.
     gap : float
         (primal − dual)/primal, at least 0; 0 for an all-zero matrix.
-    dual_variable : array of shape (m, n)
+    dual_variable : array shaped like the data
         ν, feasible up to rounding; of the kind and dtype of the solution's arrays, float64 at least.
     alpha : float
         1/λ.
+    operator : LinearMap or None
+        A, where the data are measurements A(X) + s: then the dual bound is ‖A*(ν)‖ ≤ 1.
+    symmetric : bool
+        Whether the program is over positive semidefinite X.
 
     Examples
     --------
@@ -80,13 +85,15 @@ class Certificate:
     dual_variable: Any = field(repr=False)
     alpha: float
     low_rank: Any = field(repr=False)
+    operator: LinearMap | None = field(default=None, repr=False)
+    symmetric: bool = False
 
     def verify(self, Y: Any) -> float:
         """Recompute the relative gap from Y, X and the dual variable alone, with plain norms and inner products.
 
         Parameters
         ----------
-        Y : array of shape (m, n)
+        Y : array of shape (m, n), or (m,) with an operator
             The data that were given to the recovery; NaN where missing.
 
         Returns
@@ -101,14 +108,23 @@ class Certificate:
             If Y has another shape.
         """
         data, X, nu = (_numpy64(array) for array in (Y, self.low_rank, self.dual_variable))
-        if data.shape != X.shape:
-            raise ValueError(f"Y: shape {data.shape}; accepted is the shape of the solution, {X.shape}")
+        if data.shape != nu.shape:
+            raise ValueError(f"Y: shape {data.shape}; accepted is the shape of the dual variable, {nu.shape}")
         observed = ~np.isnan(data)
         data = np.where(observed, data, 0.0)
         nu = np.where(observed, nu, 0.0)
-        scale = max(np.linalg.norm(nu, 2), self.alpha * np.abs(nu).max(), 1.0)
+        if self.symmetric:  # whatever X is, its positive semidefinite part is feasible
+            values, vectors = np.linalg.eigh((X + X.T) / 2)
+            X = (vectors * values.clip(min=0)) @ vectors.T
+        image, pull = X, nu
+        if self.operator is not None:
+            image = self.operator.forward(torch.from_numpy(X)).numpy()
+            pull = self.operator.adjoint(torch.from_numpy(nu)).numpy()
+        # Over X ⪰ 0 only the largest eigenvalue has to be bounded.
+        pull_norm = np.linalg.eigvalsh((pull + pull.T) / 2)[-1] if self.symmetric else np.linalg.norm(pull, 2)
+        scale = max(pull_norm, self.alpha * np.abs(nu).max(), 1.0)
         nuclear = np.linalg.svd(X, compute_uv=False).sum()
-        primal = nuclear + np.abs(np.where(observed, data - X, 0.0)).sum() / self.alpha
+        primal = nuclear + np.abs(np.where(observed, data - image, 0.0)).sum() / self.alpha
         dual = float((nu * data).sum()) / scale
         return max(float((primal - dual) / primal), 0.0) if primal > 0 else 0.0
 

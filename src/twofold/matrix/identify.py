@@ -12,6 +12,7 @@ a multiple of the identity, and are only as wide as the spectrum asks for; outli
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from twofold.descent import descend
 from twofold.history import History
-from twofold.models.factored import AsymmetricFactors
+from twofold.models.factored import AsymmetricFactors, SymmetricFactors
 from twofold.outliers import DualOutliers
 from twofold.problem import Problem
 
@@ -46,12 +47,18 @@ CLIP = 30.0
 """For this act only, values are clipped at CLIP times their median magnitude: one entry of 1e6 would otherwise set
 the scale of everything. What was cut off is an outlier or will be found by the polish."""
 
+SENSING_CLIP = 4.0
+"""The same with an operator, where an outlier in one measurement spreads over the whole matrix, while the
+measurements of a signal are mostly of one size."""
+
 MIN_GAP = 2.0
 """Smallest ratio of neighbouring singular values of U·Vᵀ that ends the descent early. Without structure the largest
 ratio stays well below; see tests/matrix/test_acts.py."""
 
 WEAK_GAP = 1.4
 """Smallest ratio that names a rank after MAX_STEPS; the polish then tells whether it was right."""
+
+Factors = AsymmetricFactors | SymmetricFactors
 
 INTERIOR = 0.75
 """A gap counts only at ranks up to this share of the factors' width: further out it may be their edge."""
@@ -134,7 +141,7 @@ class _GapIsStable:
     quarter of them is believed early, any other after MAX_STEPS.
     """
 
-    def __init__(self, factors: AsymmetricFactors, n_observed: int) -> None:
+    def __init__(self, factors: Factors, n_observed: int) -> None:
         self.factors = factors
         self.n_observed = n_observed
         self.ranks: list[int] = []
@@ -149,11 +156,21 @@ class _GapIsStable:
 
 
 def _clipped(problem: Problem) -> Problem:
-    """The observation in float32, huge values clipped."""
-    Y = problem.values.float()
-    magnitudes = Y.abs()
-    typical = float(magnitudes[magnitudes > 0].median())
-    return Problem(Y.clamp(-CLIP * typical, CLIP * typical), problem.observed)
+    """The observation, huge values clipped; without an operator, in float32."""
+    is_sensed = problem.operator is not None
+    y = problem.values if is_sensed else problem.values.float()
+    magnitudes = y.abs()
+    bound = (SENSING_CLIP if is_sensed else CLIP) * float(magnitudes[magnitudes > 0].median())
+    return Problem(y.clamp(-bound, bound), problem.observed, problem.operator)
+
+
+def _symmetric_range(Y: Tensor, width: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """The range finder of a symmetric matrix: right singular vectors are left ones up to sign, to the last bit."""
+    left = range_finder(Y, width, generator)[0]
+    values, vectors = torch.linalg.eigh(left.T @ Y @ left)
+    order = values.abs().argsort(descending=True)
+    left = left @ vectors[:, order]
+    return left, values[order].abs(), left * values[order].sign()
 
 
 def _start_width(Y: Tensor, generator: torch.Generator) -> int:
@@ -175,6 +192,8 @@ def identify(
     alpha: float,
     at_most: int | None = None,
     rest: bool = False,
+    symmetric: bool = False,
+    metric: Callable[[Tensor], Tensor] | None = None,
     generator: torch.Generator,
     history: History,
 ) -> Identified | None:
@@ -183,7 +202,7 @@ def identify(
     Parameters
     ----------
     problem : Problem
-        With identity operator; values not all zero.
+        Values not all zero. An operator is scaled so that ‖A(X)‖ ≤ ‖X‖ for matrices of low rank.
     alpha : float
         1/λ of the convex program.
     at_most : int, optional
@@ -191,6 +210,10 @@ def identify(
         fewer, this many otherwise.
     rest : bool
         Whether the observation is what an earlier fit left over.
+    symmetric : bool
+        X = U·Uᵀ; the operator's adjoint gives symmetric matrices.
+    metric : callable, optional
+        r → M·r, for descent on ½⟨r, M r⟩. None: r itself.
     generator : torch.Generator
     history : History
 
@@ -200,13 +223,15 @@ def identify(
         None where no width shows a gap: the data have no low-rank structure that stands out.
     """
     clipped = _clipped(problem)
-    Y = clipped.values
+    Y = clipped.pull_back(clipped.values if metric is None else metric(clipped.values))
     widest = min(Y.shape)
     width = _start_width(Y, generator) if at_most is None else min(max(at_most + 5, 12), widest)
     n_steps = 0
     max_steps = REST_STEPS if rest else MAX_STEPS
     while True:
-        factors, scale, steps = _descend_at_width(clipped, width, alpha, max_steps, generator, history)
+        factors, scale, steps = _descend_at_width(
+            clipped, Y, width, alpha, max_steps, symmetric, metric, generator, history
+        )
         n_steps += steps
         p, sigma, q = factor_svd(factors.U, factors.V)
         rank, gap = largest_gap(sigma)
@@ -225,22 +250,28 @@ def identify(
 
 
 def _descend_at_width(
-    problem: Problem, width: int, alpha: float, max_steps: int, generator: torch.Generator, history: History
-) -> tuple[AsymmetricFactors, float, int]:
+    problem: Problem, seen: Tensor, width: int, alpha: float, max_steps: int, symmetric: bool,
+    metric: Callable[[Tensor], Tensor] | None, generator: torch.Generator, history: History,
+) -> tuple[Factors, float, int]:  # fmt: skip
     """Run the descent with factors of one width; returns them, the scale of the data, and the steps made."""
-    left, sigma, right = range_finder(problem.values, width, generator)
+    is_symmetric = problem.operator is not None and torch.equal(seen, seen.T)
+    left, sigma, right = (_symmetric_range if is_symmetric else range_finder)(seen, width, generator)
     scale = float(sigma[0])
-    scaled = Problem(problem.values / scale, problem.observed)
+    scaled = Problem(problem.values / scale, problem.observed, problem.operator)
     weights = START * (sigma / scale).sqrt()
-    factors = AsymmetricFactors(left * weights, right * weights)
+    factors: Factors
+    factors = SymmetricFactors(left * weights) if symmetric else AsymmetricFactors(left * weights, right * weights)
+    # U·Uᵀ moves twice as far in a step as U·Vᵀ does.
+    tau = TAU / 2 if symmetric else TAU
     beta = BETA * float(scaled.values.abs().sum()) / problem.n_observed
     run = descend(
         scaled,
         factors,
         DualOutliers(scaled.values.shape, beta, dtype=scaled.values.dtype, device=scaled.values.device),
-        tau=lambda step: TAU,
-        alpha=AsymmetricFactors.rate_ratio_per_alpha * alpha,
+        tau=lambda step: tau,
+        alpha=factors.rate_ratio_per_alpha * alpha,
         max_steps=max_steps,
+        influence=metric,
         terminate=_GapIsStable(factors, problem.n_observed),
         history=history,
         act="identify",

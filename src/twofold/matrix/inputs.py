@@ -38,31 +38,59 @@ def as_problem(Y: Any, *, device: torch.device | str | None, dtype: torch.dtype 
     ValueError
         If Y is not 2-D, is empty, holds inf, or has no observed entry; or if the device is not there.
     """
+    return _as_observation("Y", Y, 2, device=device, dtype=dtype)
+
+
+def as_measurements(y: Any, *, device: torch.device | str | None, dtype: torch.dtype | None) -> Problem:
+    """The observation in a vector of measurements with NaN for missing ones; checks as in :func:`as_problem`."""
+    return _as_observation("y", y, 1, device=device, dtype=dtype)
+
+
+def as_shape(shape: Any) -> tuple[int, int]:
+    """Two positive integers.
+
+    Raises
+    ------
+    TypeError, ValueError
+    """
+    try:
+        sizes = tuple(shape)
+    except TypeError:
+        raise TypeError(f"shape={shape!r}: two positive integers (n1, n2) are accepted") from None
+    if len(sizes) != 2 or not all(_is_integer(size) and size > 0 for size in sizes):
+        raise ValueError(f"shape={shape!r}: two positive integers (n1, n2) are accepted")
+    return int(sizes[0]), int(sizes[1])
+
+
+def _as_observation(
+    name: str, Y: Any, ndim: int, *, device: torch.device | str | None, dtype: torch.dtype | None
+) -> Problem:
     if dtype not in (None, torch.float32, torch.float64):
         raise TypeError(f"dtype={dtype!r}: accepted are torch.float32, torch.float64 and None")
-    values = _as_tensor(Y)
-    if values.ndim != 2:
-        raise ValueError(f"Y: {values.ndim}-D array of shape {tuple(values.shape)}; a 2-D array is accepted")
+    values = _as_tensor(name, Y)
+    if values.ndim != ndim:
+        shape = tuple(values.shape)
+        raise ValueError(f"{name}: {values.ndim}-D array of shape {shape}; a {ndim}-D array is accepted")
     if values.numel() == 0:
-        raise ValueError(f"Y: shape {tuple(values.shape)} has no entries; at least one row and one column are needed")
+        raise ValueError(f"{name}: shape {tuple(values.shape)} has no entries; at least one is needed")
     if dtype is None:
         dtype = values.dtype if values.is_floating_point() else torch.float64
         dtype = torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
     values = values.detach().to(device=as_device(device, values.device), dtype=dtype)
     if bool(torch.isinf(values).any()):
-        raise ValueError("Y: contains inf; finite numbers are accepted, and NaN for missing entries")
+        raise ValueError(f"{name}: contains inf; finite numbers are accepted, and NaN for missing entries")
     missing = torch.isnan(values)
     if not bool(missing.any()):
         return Problem(values)
     if bool(missing.all()):
-        raise ValueError("Y: every entry is NaN; at least one observed entry is needed")
+        raise ValueError(f"{name}: every entry is NaN; at least one observed entry is needed")
     return Problem(torch.where(missing, torch.zeros((), dtype=dtype, device=values.device), values), ~missing)
 
 
-def _as_tensor(Y: Any) -> Tensor:
+def _as_tensor(name: str, Y: Any) -> Tensor:
     if isinstance(Y, Tensor):
         if Y.is_complex():
-            raise TypeError(f"Y: dtype {Y.dtype}; real numbers are accepted")
+            raise TypeError(f"{name}: dtype {Y.dtype}; real numbers are accepted")
         return Y
     array = np.asarray(Y)
     if array.dtype.kind == "O":
@@ -70,9 +98,11 @@ def _as_tensor(Y: Any) -> Tensor:
         try:
             array = array.astype(np.float64)
         except (TypeError, ValueError) as error:
-            raise TypeError(f"Y: holds objects that are not numbers ({error}); real numbers are accepted") from None
+            raise TypeError(
+                f"{name}: holds objects that are not numbers ({error}); real numbers are accepted"
+            ) from None
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"Y: dtype {array.dtype}; real numbers are accepted")
+        raise TypeError(f"{name}: dtype {array.dtype}; real numbers are accepted")
     if array.dtype.kind in "ub" or array.dtype.itemsize > 8 or not array.dtype.isnative:
         array = array.astype(np.float64)
     # A copy where torch cannot share the memory: negative strides, read-only arrays.
@@ -112,15 +142,13 @@ def check_options(
     if not _is_integer(max_iter) or max_iter < 1:
         raise ValueError(f"max_iter={max_iter!r}: a positive integer is accepted")
     if method == "three-act":
-        if symmetric:
-            raise ValueError("symmetric=True: accepted with method='descent' only")
         if start_scale is not None:
             raise ValueError(f"start_scale={start_scale!r}: accepted with method='descent' only")
     else:
         if n_components is not None:
             raise ValueError(f"n_components={n_components!r}: method='descent' finds the rank; None is accepted")
-        if symmetric and m != n:
-            raise ValueError(f"symmetric=True: Y has shape {(m, n)}; a square matrix is accepted")
+    if symmetric and m != n:
+        raise ValueError(f"symmetric=True: shape {(m, n)}; a square matrix is accepted")
 
 
 def as_seed(random_state: Any) -> int:

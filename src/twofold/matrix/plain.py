@@ -9,7 +9,8 @@ import torch
 from twofold.descent import descend
 from twofold.history import History
 from twofold.matrix.identify import MIN_GAP, largest_gap
-from twofold.matrix.three_acts import Recovered
+from twofold.matrix.recovered import Recovered
+from twofold.matrix.sensing.scales import operator_norm
 from twofold.models.factored import AsymmetricFactors, SymmetricFactors
 from twofold.outliers import HadamardOutliers
 from twofold.problem import Problem
@@ -18,12 +19,16 @@ from twofold.status import Status
 START_SCALE = 1e-6
 """Start of U (and V), g and h, for data whose spectral norm is 1. The theorem is about the limit of small starts."""
 
+MAX_HALVINGS = 12
+"""How often a learning rate that diverged is halved."""
+
 STABLE = 0.45
 """Learning rate in units of 1/max(σ₁(Y), alpha·max|Y|), the curvature at the solution: half the stability limit."""
 
 
 def plain_descent(
     problem: Problem,
+    shape: tuple[int, int],
     *,
     alpha: float,
     symmetric: bool,
@@ -38,7 +43,9 @@ def plain_descent(
     Parameters
     ----------
     problem : Problem
-        With identity operator.
+        The values, or the operator, scaled as they come.
+    shape : tuple (m, n)
+        Of X.
     alpha : float
         1/λ; the ratio of the learning rates follows from it (see :mod:`twofold.models.factored`).
     symmetric : bool
@@ -56,30 +63,39 @@ def plain_descent(
     -------
     Recovered
     """
-    Y = problem.values
-    norm = max(float(torch.linalg.matrix_norm(Y, 2)), torch.finfo(Y.dtype).tiny)
-    unit = Problem(Y / norm, problem.observed)
+    y = problem.values
+    like = problem.pull_back(y)
+    tiny = torch.finfo(y.dtype).tiny
+    # Scaled so that the signal is of size 1: its norm, or what the operator's adjoint shows of it.
+    squared = 1.0 if problem.operator is None else operator_norm(problem.operator, shape, y, generator) ** 2
+    norm = max(float(torch.linalg.matrix_norm(like, 2)) / max(squared, tiny), tiny)
+    unit = Problem(y / norm, problem.observed, problem.operator)
     scale = START_SCALE if start_scale is None else start_scale
-    signal: SymmetricFactors | AsymmetricFactors
-    if symmetric:
-        signal = SymmetricFactors.identity(len(Y), scale, dtype=Y.dtype, device=Y.device)
-    else:
-        signal = AsymmetricFactors.random((Y.shape[0], Y.shape[1]), scale, generator=generator, dtype=Y.dtype)
-    ratio = signal.rate_ratio_per_alpha * alpha
-    outliers = HadamardOutliers(Y.shape, start_scale=scale, dtype=Y.dtype, device=Y.device)
-    # Curvatures of ½‖r‖² at the solution: 4σ₁ for U·Uᵀ (2σ₁ for U·Vᵀ) and, at the rate ratio, 4·ratio·max|s|.
+    ratio = (SymmetricFactors if symmetric else AsymmetricFactors).rate_ratio_per_alpha * alpha
+    # Curvatures of ½‖r‖² at the solution: 4σ₁‖A‖² for U·Uᵀ (2σ₁‖A‖² for U·Vᵀ), 4·ratio·max|s| for the outliers.
     largest = float(unit.values.abs().max())
-    tau = STABLE / max(2.0 if symmetric else 1.0, 2 * ratio * largest)
-    run = descend(
-        unit,
-        signal,
-        outliers,
-        tau=lambda step: tau,
-        alpha=ratio,
-        max_steps=max_iter,
-        terminate=lambda step, residual: float(torch.linalg.vector_norm(residual)) <= math.sqrt(tol) * unit.norm,
-        history=history,
-    )
+    tau = STABLE / max((2.0 if symmetric else 1.0) * squared, 2 * ratio * largest)
+    for _ in range(MAX_HALVINGS):
+        signal: SymmetricFactors | AsymmetricFactors
+        if symmetric:
+            signal = SymmetricFactors.identity(shape[0], scale, dtype=y.dtype, device=y.device)
+        else:
+            signal = AsymmetricFactors.random(shape, scale, generator=generator, dtype=y.dtype)
+        outliers = HadamardOutliers(y.shape, start_scale=scale, dtype=y.dtype, device=y.device)
+        run = descend(
+            unit,
+            signal,
+            outliers,
+            tau=lambda step: tau,  # noqa: B023
+            alpha=ratio,
+            max_steps=max_iter,
+            terminate=lambda step, residual: float(torch.linalg.vector_norm(residual)) <= math.sqrt(tol) * unit.norm,
+            history=history,
+        )
+        if run.stop != "diverged" or problem.operator is None:
+            break
+        # Behind an operator the signal may be larger than what A*(y) shows of it.
+        tau = tau / 2
     P, sigma, Qt = torch.linalg.svd(signal.value(), full_matrices=False)
     # A finite start leaves every direction at some small size; the gap tells which ones carry the signal.
     rank, gap = largest_gap(sigma)

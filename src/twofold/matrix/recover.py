@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from twofold.history import History, Observer
 from twofold.matrix.certificate import ROUNDS, Certificate, dual_certificate, duality_gap
+from twofold.matrix.finish import as_solution, final_status
 from twofold.matrix.inputs import Method, as_problem, as_seed, check_options
 from twofold.matrix.plain import plain_descent
-from twofold.matrix.three_acts import Recovered, ThreeActs, default_alpha, nothing_found
+from twofold.matrix.recovered import Recovered, nothing_found
+from twofold.matrix.three_acts import ThreeActs, default_alpha
 from twofold.problem import Problem
 from twofold.solution import LowRankSolution, Settings
 from twofold.status import RecoveryError, Status
-
-CERTIFIED_GAP = 1e-4
-"""Relative duality gap from which a solution is called certified."""
 
 
 def robust_pca(
@@ -111,6 +108,8 @@ def robust_pca(
     seed = as_seed(random_state)
     data = as_problem(Y, device=device, dtype=dtype)
     m, n = data.values.shape
+    if symmetric and method == "three-act":
+        raise ValueError("symmetric=True: accepted with method='descent' only")
     check_options(
         (m, n), n_components=n_components, alpha=alpha, method=method, symmetric=symmetric,
         start_scale=start_scale, tol=tol, max_iter=max_iter,
@@ -124,10 +123,11 @@ def robust_pca(
     problem = Problem(data.values / unit, data.observed)
     inner_tol = max(1e-3 * tol, 4 * torch.finfo(problem.values.dtype).eps)
     if largest == 0.0:
-        found = nothing_found(problem, Status("recovered", True, "Every observed entry is zero."))
+        found = nothing_found((m, n), data.values, Status("recovered", True, "Every observed entry is zero."))
     elif method == "descent":
         found = plain_descent(
             problem,
+            (m, n),
             alpha=weight,
             symmetric=symmetric,
             start_scale=start_scale,
@@ -147,8 +147,8 @@ def robust_pca(
         "device": str(problem.values.device), "threads": torch.get_num_threads(), "torch": torch.__version__,
         **(found.constants),
     }  # fmt: skip
-    status = _final_status(found, certificate, unit)
-    solution = _solution(Y, found, unit, status, certificate, n_iter, history, settings)
+    status = final_status(found, certificate, unit)
+    solution = as_solution(Y, found, status, certificate, n_iter, history, settings, unit=unit)
     if raise_on_failure and not status.success:
         raise RecoveryError(status)
     return solution
@@ -170,41 +170,3 @@ def _certify(
     primal, dual = duality_gap(exact, float(sigma.sum()), X, nu, alpha)
     gap = max((primal - dual) / primal, 0.0) if primal > 0 else 0.0
     return Certificate(unit * primal, unit * dual, gap, nu, alpha, unit * X)
-
-
-def _final_status(found: Recovered, certificate: Certificate | None, unit: float) -> Status:
-    status = found.status
-    cause = status.cause.replace("{noise}", f"{found.noise * unit:.3g}")
-    if status.code == "recovered" and certificate is not None:
-        if certificate.gap <= CERTIFIED_GAP:
-            proof = f"{cause} A dual certificate proves it optimal (relative gap {certificate.gap:.1e})."
-            return Status("certified", True, proof)
-        cause = (
-            f"{cause} The convex program has another optimum (relative gap {certificate.gap:.1e}): no certificate."
-        )
-    return Status(status.code, status.success, cause, status.remedy)
-
-
-def _solution(
-    Y: Any, found: Recovered, unit: float, status: Status, certificate: Certificate | None, n_iter: int,
-    history: History, settings: Settings,
-) -> LowRankSolution:  # fmt: skip
-    """Back to the units and the kind of array that came in."""
-    as_input = (lambda tensor: tensor) if isinstance(Y, Tensor) else (lambda tensor: tensor.cpu().numpy())
-    sigma = unit * found.sigma
-    low_rank = (found.P * sigma) @ found.Q.T
-    if certificate is not None:
-        certificate = replace(
-            certificate, dual_variable=as_input(certificate.dual_variable), low_rank=as_input(certificate.low_rank)
-        )
-    return LowRankSolution(
-        low_rank=as_input(low_rank),
-        outliers=as_input(unit * found.outliers),
-        rank=len(sigma),
-        factors=(as_input(found.P), as_input(sigma), as_input(found.Q.T)),
-        status=status,
-        n_iter=n_iter,
-        history=history,
-        certificate=certificate,
-        settings=settings,
-    )

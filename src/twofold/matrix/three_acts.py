@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import torch
@@ -25,6 +24,7 @@ from twofold.matrix.identify import (
     identify,
 )
 from twofold.matrix.polish import Polished, polish
+from twofold.matrix.recovered import Recovered, nothing_found
 from twofold.matrix.rows import split_rows
 from twofold.problem import Problem
 from twofold.status import Status
@@ -46,30 +46,6 @@ WHOLE = 0.9
 
 CONVEX_LIMIT = 2000
 """Longest shorter side for which the convex program is solved where no rank could be polished."""
-
-
-@dataclass(frozen=True)
-class Recovered:
-    """X = P·diag(sigma)·Qᵀ and outliers S, in the working dtype, with how the run ended.
-
-    ``noise`` is the root mean square of what neither explains; ``constants`` are those that determined the answer.
-    """
-
-    P: Tensor
-    sigma: Tensor
-    Q: Tensor
-    outliers: Tensor
-    status: Status
-    dual_variable: Tensor | None = None
-    noise: float = 0.0
-    constants: Mapping[str, float | str | bool] = field(default_factory=dict)
-
-
-def nothing_found(problem: Problem, status: Status) -> Recovered:
-    """X = 0 and S = 0."""
-    Y = problem.values
-    m, n = Y.shape
-    return Recovered(Y.new_zeros(m, 0), Y.new_zeros(0), Y.new_zeros(n, 0), torch.zeros_like(Y), status)
 
 
 def default_alpha(shape: tuple[int, int], observed_fraction: float) -> float:
@@ -246,8 +222,11 @@ class ThreeActs:
         return 2 * n_nonzero <= fit.freedom + 2 * (1 - fit.kept) * self.problem.n_observed
 
     def _only_outliers(self, cause: str) -> Recovered:
-        found = nothing_found(self.problem, Status("recovered", True, cause))
-        return replace(found, outliers=self.problem.values)
+        return replace(self._nothing(Status("recovered", True, cause)), outliers=self.problem.values)
+
+    def _nothing(self, status: Status) -> Recovered:
+        Y = self.problem.values
+        return nothing_found((Y.shape[0], Y.shape[1]), Y, status)
 
     def _from_fit(self, fit: Fit, status: Status, noise: float = 0.0) -> Recovered:
         P, sigma, Q = factor_svd(fit.U, fit.V)
@@ -264,7 +243,7 @@ class ThreeActs:
             status = Status(
                 "not_identified", False, f"Act 1: {reason}.", "Give n_components, or an alpha that fits the data."
             )
-            return nothing_found(self.problem, status) if fit is None else self._from_fit(fit, status)
+            return self._nothing(status) if fit is None else self._from_fit(fit, status)
         exact = Problem(self.problem.values.double(), self.problem.observed)
         solution = pursue(
             exact, alpha=self.alpha, tol=max(self.tol, 1e-8), max_iter=max(self._budget, 1), history=self.history

@@ -37,6 +37,11 @@ class SymmetricFactors:
         """U = start_scale·I: the start of the theorem, with no direction preferred."""
         return cls(start_scale * torch.eye(n, dtype=dtype, device=device))
 
+    @property
+    def V(self) -> Tensor:
+        """The right factor, which is U again."""
+        return self.U
+
     def value(self) -> Tensor:
         """U·Uᵀ."""
         return self.U @ self.U.T

@@ -1,0 +1,1 @@
+"""Low-rank recovery from general linear measurements: y = A(X) + s."""

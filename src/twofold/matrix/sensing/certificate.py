@@ -1,0 +1,151 @@
+"""Act 3 for general measurements: a dual variable of the convex program, and the gap that it proves.
+
+    primal   min ‖X‖_* + λ‖s‖_1               subject to  A(X) + s = y
+    dual     max ⟨ν, y⟩                       subject to  ‖A*(ν)‖ ≤ 1,  |ν_i| ≤ λ            λ = 1/alpha
+
+(for X positive semidefinite: tr X, and the largest eigenvalue of A*(ν) instead of its norm). For X = PΣQᵀ with
+tangent space T and outliers with support Ω the dual variable has to obey the equations
+
+    P_T A*(ν) = PQᵀ,    ν = λ·sign(s) on Ω
+
+and, strictly if possible, the inequalities. The construction is that of :mod:`twofold.matrix.certificate`, except
+that the spectral ball lies behind an operator: a projection onto it would be a least-squares problem of its own, and
+a gradient step of length 1/‖A‖² on the squared distance takes its place (the CQ algorithm: Byrne, Inverse Problems
+2002).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from twofold.history import History
+from twofold.matrix.certificate import RELAX, SLACK, outer_triplets
+from twofold.matrix.sensing.polish import tangent
+from twofold.operators import LinearMap
+from twofold.problem import Problem
+
+ROUNDS = 300
+"""The most rounds of the CQ algorithm."""
+
+PATIENCE = 60
+"""Rounds in which the excess over the inequalities has not fallen by a percent: X is then not the optimum."""
+
+MAX_CG = 200
+"""The most conjugate-gradient steps of one projection onto the equations."""
+
+
+def largest_pull(W: Tensor, symmetric: bool) -> float:
+    """‖W‖, or the largest eigenvalue of a symmetric W."""
+    if symmetric:
+        return float(torch.linalg.eigvalsh(W)[-1])
+    return float(torch.linalg.matrix_norm(W, 2))
+
+
+def duality_gap(
+    problem: Problem, nuclear_norm: float, X: Tensor, nu: Tensor, alpha: float, *, symmetric: bool
+) -> tuple[float, float]:
+    """(primal, dual) values of the pair X, ν after ν is scaled to be feasible."""
+    assert problem.operator is not None
+    zero = torch.zeros((), dtype=X.dtype, device=X.device)
+    primal = nuclear_norm + float(problem.residual(X, zero).abs().sum()) / alpha
+    scale = max(largest_pull(problem.operator.adjoint(nu), symmetric), alpha * float(nu.abs().max()), 1.0)
+    return primal, float((nu * problem.values).sum()) / scale
+
+
+class _Equations:
+    """The affine set {P_T A*(ν) = PQᵀ, ν = pinned on the fixed measurements} and the projection onto it."""
+
+    def __init__(self, operator: LinearMap, P: Tensor, Q: Tensor, pinned: Tensor, fixed: Tensor) -> None:
+        self.operator, self.P, self.Q, self.pinned, self.fixed = operator, P, Q, pinned, fixed
+        self.PQ = P @ Q.T
+        self.free = (~fixed).to(pinned.dtype)
+
+    def project(self, nu: Tensor, tol: float) -> Tensor:
+        """Nearest point: conjugate gradients on P_T A* free A P_T, for the multiplier of the first equation."""
+        nu = torch.where(self.fixed, self.pinned, nu)
+        missing = self.PQ - tangent(self.P, self.Q, self.operator.adjoint(nu))
+        direction = missing
+        square = float((missing * missing).sum())
+        enough = max(tol * tol * square, 1e-30 * self.PQ.shape[0])
+        for _ in range(MAX_CG):
+            if square <= enough:
+                break
+            image = self.operator.forward(direction) * self.free
+            curvature = float((image * image).sum())
+            if curvature <= 0.0:
+                break
+            nu = torch.add(nu, image, alpha=square / curvature)
+            pulled = tangent(self.P, self.Q, self.operator.adjoint(image))
+            missing = torch.add(missing, pulled, alpha=-square / curvature)
+            square, previous = float((missing * missing).sum()), square
+            direction = torch.add(missing, direction, alpha=square / previous)
+        return nu
+
+
+def dual_certificate(
+    problem: Problem,
+    P: Tensor,
+    Q: Tensor,
+    signs: Tensor,
+    alpha: float,
+    *,
+    norm: float,
+    symmetric: bool = False,
+    history: History,
+    rounds: int = ROUNDS,
+) -> Tensor:
+    """Build a dual variable for the low-rank part with singular vectors P, Q and outliers with these signs.
+
+    Parameters
+    ----------
+    problem : Problem
+        With an operator, in float64.
+    P, Q : Tensor of shape (n1, r) and (n2, r)
+    signs : Tensor of shape (m,)
+        Signs of the outliers, 0 elsewhere.
+    alpha : float
+    norm : float
+        ‖A‖.
+    symmetric : bool
+    history : History
+    rounds : int
+
+    Returns
+    -------
+    Tensor of shape (m,)
+        ν, feasible up to an excess by which the gap's computation scales it.
+    """
+    operator = problem.operator
+    assert operator is not None
+    lam = 1.0 / alpha
+    outlying = signs != 0
+    fixed = outlying if problem.observed is None else outlying | ~problem.observed
+    equations = _Equations(operator, P, Q, lam * signs, fixed)
+    nu = equations.project(torch.zeros_like(signs), 1e-3)
+    least, since = float("inf"), 0
+    for step in range(1, rounds + 1):
+        rest = operator.adjoint(nu) - equations.PQ
+        left, sigma, right = _beyond(rest, SLACK, symmetric)
+        entry_excess = float((nu * equations.free).abs().max()) / lam - 1
+        excess = max(entry_excess, float(sigma[0]) - 1 if len(sigma) else -1.0)
+        history.add("certify", step, rounds, max(excess, 0.0), float(outlying.float().mean()))
+        if entry_excess <= -0.002 and (len(sigma) == 0 or sigma[0] <= 0.995):
+            break
+        since = 0 if excess < 0.99 * least else since + 1
+        least = min(least, excess)
+        if since == PATIENCE:
+            break
+        tightened = nu - operator.forward((left * (sigma - SLACK)) @ right.T) / norm**2
+        tightened = torch.where(fixed, equations.pinned, tightened.clamp(-SLACK * lam, SLACK * lam))
+        nu = equations.project(torch.lerp(nu, tightened, RELAX), 1e-3)
+    return equations.project(nu, 1e-12)
+
+
+def _beyond(W: Tensor, amount: float, symmetric: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Singular triplets (eigenpairs of a symmetric W) above ``amount``."""
+    if not symmetric:
+        return outer_triplets(W, amount)
+    values, vectors = torch.linalg.eigh(W)
+    keep = values > amount
+    return vectors[:, keep].flip(1), values[keep].flip(0), vectors[:, keep].flip(1)
