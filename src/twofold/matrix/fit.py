@@ -16,6 +16,12 @@ from twofold.problem import Problem
 WHITE = 1.2
 """A residual whose spectral norm is within this factor of that of white noise holds no low-rank part."""
 
+LINE_FLOOR = 5.0
+"""Entries of a line with many outliers beyond so many times its median residual are outliers,"""
+
+LINE_CAP = 8.0
+"""and all beyond so many times the fit's threshold: a line that is corrupted as a whole stays out."""
+
 
 @dataclass(frozen=True, eq=False)
 class Fit(Polished):
@@ -41,8 +47,17 @@ class Fit(Polished):
         return R, R.abs() > self.threshold
 
     def left_over(self) -> Problem:
-        """The inliers' residual as an observation of its own, outliers taken for missing."""
+        """The inliers' residual as an observation of its own, outliers taken for missing.
+
+        In a line that lost many entries the components that the fit lacks are strong: its entries count as outliers
+        only by the line's own median residual.
+        """
         R, outlying = self.split()
+        for lines, along, beyond in zip(self.lost_lines, (R, R.T), (outlying, outlying.T), strict=True):
+            if bool(lines.any()):
+                size = along[lines].abs()
+                bound = (LINE_FLOOR * size.median(1).values).clamp(max=LINE_CAP * self.threshold)
+                beyond[lines] &= size > bound[:, None]
         kept = ~outlying if self.problem.observed is None else ~outlying & self.problem.observed
         return Problem(R * kept, kept)
 

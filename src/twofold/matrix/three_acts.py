@@ -35,6 +35,9 @@ PACES = ((0.5, 5.0), (0.8, 4.0), (0.92, 3.0))
 ROUGH_TOL = 1e-4
 """A float64 fit is polished in float32 down to this relative residual: half the memory traffic, same answer."""
 
+MAX_READMISSIONS = 6
+"""How often lost lines are fitted again."""
+
 MAX_ROUNDS = 8
 """How often act 1 may look at what a fit left over."""
 
@@ -122,7 +125,7 @@ class ThreeActs:
         """The largest residual, but no more than the fit can be wrong by: an outlier of 1e6 is none of its error."""
         X = found.U @ found.V.T
         R = self.problem.residual(X, torch.zeros((), dtype=X.dtype, device=X.device))
-        typical = float(self.problem.values.abs().mean())
+        typical = 3 * float(self.problem.values.abs().median())
         return min(float(R.abs().max()), max(2 * float(X.abs().max()), typical))
 
     @property
@@ -153,7 +156,8 @@ class ThreeActs:
 
     def _readmit_lines(self, fit: Fit, decay: float, floor: float) -> Fit:
         """Fit lost rows and columns again on the factors of the others; those that fit were lost in haste."""
-        for _ in range(3):
+        best = fit
+        for _ in range(MAX_READMISSIONS):
             if not fit.loses_lines:
                 break
             rows, columns = fit.lost_lines
@@ -162,10 +166,11 @@ class ThreeActs:
             U[rows] = _refit(Y[rows], observed if observed is None else observed[rows], V, ~columns)
             V[columns] = _refit(Y.T[columns], observed if observed is None else observed.T[columns], U, ~rows)
             again = self._polish(U, V, fit.threshold, decay, floor)
-            if again.stop != "exact" or again.kept <= fit.kept:
+            if again.stop not in ("exact", "unsettled") or again.kept <= fit.kept:
                 break
             fit = again
-        return fit
+            best = fit if fit.stop == "exact" else best
+        return best
 
     def _polish(self, U: Tensor, V: Tensor, threshold: float | None, decay: float, floor: float) -> Fit:
         """One polish at one pace; of float64 data in float32 first, down to ROUGH_TOL."""
