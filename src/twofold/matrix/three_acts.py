@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from twofold.history import History
+from twofold.matrix.balance import balance_of
 from twofold.matrix.convex import pursue
 from twofold.matrix.fit import WHITE, Fit
 from twofold.matrix.identify import (
@@ -35,6 +36,9 @@ PACES = ((0.5, 5.0), (0.8, 4.0), (0.92, 3.0))
 ROUGH_TOL = 1e-4
 """A float64 fit is polished in float32 down to this relative residual: half the memory traffic, same answer."""
 
+CONCENTRATED = 0.2
+"""A component with more than this share of its energy in one row or column may be spurious."""
+
 MAX_READMISSIONS = 6
 """How often lost lines are fitted again."""
 
@@ -44,8 +48,17 @@ MAX_ROUNDS = 8
 TINY = 8
 """Shorter side below which a gap among so few singular values means nothing."""
 
+NEARLY_EXACT = 1e-6
+"""Inliers' residual, in units of the median entry, below which lines were lost in haste."""
+
 WHOLE = 0.9
 """A row or column that lost more than this share of its entries is called an outlier as a whole."""
+
+NEAR_SOLUTION = 1e-3
+"""First threshold of the polish of a solution of the convex program, in units of the median entry."""
+
+OVERDETERMINED = 1.5
+"""A fit of the convex solution's rank to so many times as many entries as it has freedom is no accident."""
 
 CONVEX_LIMIT = 2000
 """Longest shorter side for which the convex program is solved where no rank could be polished."""
@@ -91,6 +104,12 @@ class ThreeActs:
             "start": START, "beta": BETA, "tau": TAU, "clip": CLIP, "min_gap": MIN_GAP, "weak_gap": WEAK_GAP,
             "paces": str(PACES), "rough_tol": ROUGH_TOL, "white": WHITE,
         }  # fmt: skip
+        balance = balance_of(self.problem, self.generator)
+        if balance is not None:
+            found = replace(self, problem=balance.apply(self.problem))._run()
+            # Dense noise is of one size in the scale of Y, if anywhere: only exact answers are taken from another.
+            if found.status.code == "recovered":
+                return replace(balance.undo(found), constants=constants)
         return replace(self._run(), constants=constants)
 
     def _run(self) -> Recovered:
@@ -114,7 +133,7 @@ class ThreeActs:
                 break
             U, V = torch.cat([fit.U, more.U], 1), torch.cat([fit.V, more.V], 1)
             fit = self._polish_patiently(U, V, fit.threshold)
-        return self._conclude(fit)
+        return self._conclude(self._without_spurious(fit) if target is None else fit)
 
     def _identify(self, problem: Problem, at_most: int | None, rest: bool = False) -> Identified | None:
         return identify(
@@ -125,8 +144,13 @@ class ThreeActs:
         """The largest residual, but no more than the fit can be wrong by: an outlier of 1e6 is none of its error."""
         X = found.U @ found.V.T
         R = self.problem.residual(X, torch.zeros((), dtype=X.dtype, device=X.device))
-        typical = 3 * float(self.problem.values.abs().median())
-        return min(float(R.abs().max()), max(2 * float(X.abs().max()), typical))
+        return min(float(R.abs().max()), max(2 * float(X.abs().max()), 3 * self._typical))
+
+    @cached_property
+    def _typical(self) -> float:
+        """Median magnitude of the observed entries that are not zero."""
+        sizes = self.problem.values.abs()
+        return float(sizes[sizes > 0].median())
 
     @property
     def _budget(self) -> int:
@@ -144,7 +168,9 @@ class ThreeActs:
                     fits.append(fit)
                     break
             fits.append(fit)
-            if fit.stop == "plateau" and not fit.is_white:
+            # A residual this small with lines left out is an exact fit missed in haste, not a component too few.
+            in_haste = fit.rms <= NEARLY_EXACT * self._typical and fit.loses_lines
+            if fit.stop == "plateau" and not in_haste and not fit.is_white:
                 break
         exact = [fit for fit in fits if fit.stop == "exact"]
         if exact:
@@ -153,6 +179,30 @@ class ThreeActs:
         if len(fits) > 1 and fits[-1].stop == fits[-2].stop == "plateau" and fits[-1].rms > 0.7 * fits[-2].rms:
             return fits[-2]
         return fits[-1]
+
+    def _without_spurious(self, fit: Fit) -> Fit:
+        """Drop components that serve the outliers of a line or two.
+
+        Where outliers have a mean, act 1 sees it as a component; once they are out, nothing is left for that to fit
+        but some outliers in the lines of least resistance. Such a component sits in few lines, and dropping it takes
+        fewer numbers (two for each new outlier: place and value) than it has degrees of freedom.
+        """
+        while fit.stop == "exact" and fit.rank > 1:
+            P, sigma, Q = factor_svd(fit.U, fit.V)
+            concentration = torch.maximum(P.square().max(0).values, Q.square().max(0).values)
+            if float(concentration.max()) < CONCENTRATED:
+                break
+            dropped = int(concentration.argmax())
+            others = torch.arange(fit.rank, device=P.device) != dropped
+            size = float(sigma[dropped] * P[:, dropped].abs().max() * Q[:, dropped].abs().max())
+            root = sigma[others].sqrt()
+            U, V = ((factor[:, others] * root).to(fit.U.dtype) for factor in (P, Q))
+            fewer = self._polish_patiently(U, V, max(fit.threshold, size))
+            new_outliers = (fit.kept - fewer.kept) * self.problem.n_observed
+            if fewer.stop != "exact" or 2 * new_outliers >= fit.freedom - fewer.freedom:
+                break
+            fit = fewer
+        return fit
 
     def _readmit_lines(self, fit: Fit, decay: float, floor: float) -> Fit:
         """Fit lost rows and columns again on the factors of the others; those that fit were lost in haste."""
@@ -254,6 +304,12 @@ class ThreeActs:
             exact, alpha=self.alpha, tol=max(self.tol, 1e-8), max_iter=max(self._budget, 1), history=self.history
         )
         if solution.converged:
+            root = solution.sigma.sqrt()
+            U, V = ((factor * root).to(self.problem.values.dtype) for factor in (solution.U, solution.V))
+            again = self._polish_patiently(U, V, NEAR_SOLUTION * self._typical)
+            if again.stop == "exact" and again.kept * self.problem.n_observed >= OVERDETERMINED * again.freedom:
+                cause = f"Act 1: {reason}, so the convex program was solved, and its solution polished."
+                return self._from_fit(again, Status("recovered", True, cause))
             cause = f"Act 1: {reason}. This is the solution of the convex program (relative gap {solution.gap:.1e})."
             status = Status("convex", True, cause, "It need not be the truth: look at its rank and outliers.")
         else:
