@@ -141,3 +141,26 @@ def test_even_matrices_are_not_balanced_and_balancing_is_exact() -> None:
     balanced = balance.apply(Problem(uneven)).values
     assert 0.3 < float(balanced.abs().median(1).values.min()) < float(balanced.abs().median(1).values.max()) < 3
     assert torch.equal(balanced / balance.rows / balance.columns, uneven)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("rank", "sigma"), [(5, 1e-3), (15, 1e-2), (2, 0.3)])
+def test_dense_noise_is_measured_and_its_error_predicted(rank: int, sigma: float, seed: int) -> None:
+    """The error is that of least squares told rank and outliers, and it is known beforehand."""
+    rng = np.random.default_rng(seed)
+    X = low_rank(rank, rng)
+    S = spread(X, 0.1, rng, 5.0)
+    solution = robust_pca(X + S + sigma * rng.standard_normal(X.shape), certify=False)
+    assert (solution.status.code, solution.rank) == ("noisy", rank)
+    assert solution.noise == pytest.approx(sigma, rel=0.06)
+    error = np.linalg.norm(solution.low_rank - X) / np.linalg.norm(X)
+    oracle = sigma * np.sqrt(rank * (2 * N - rank) / np.mean(S == 0)) / np.linalg.norm(X)
+    assert error <= 1.15 * oracle
+    assert solution.error_estimate == pytest.approx(error, rel=0.1)
+
+
+def test_exact_answers_have_no_noise() -> None:
+    rng = np.random.default_rng(0)
+    X = low_rank(3, rng)
+    solution = robust_pca(X + spread(X, 0.1, rng), certify=False)
+    assert (solution.noise, solution.error_estimate) == (0.0, None)

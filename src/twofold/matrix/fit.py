@@ -40,6 +40,22 @@ class Fit(Polished):
         """Degrees of freedom of the low-rank part."""
         return self.rank * (len(self.U) + len(self.V) - self.rank)
 
+    @cached_property
+    def noise(self) -> float:
+        """Standard deviation of dense noise: the fit has absorbed as many entries of it as it has freedom."""
+        n_kept = self.kept * self.problem.n_observed
+        return self.rms / max(1 - self.freedom / n_kept, 0.05) ** 0.5
+
+    @property
+    def expected_error(self) -> float:
+        """‖X̂ − X‖/‖X‖ that such noise means: σ·sqrt(r(m + n − r)/f)/‖X‖ for a share f of all entries kept.
+
+        That is the error of least squares that is told the rank and the outliers, to first order in the noise.
+        """
+        share = self.kept * self.problem.observed_fraction
+        norm = float(((self.U.T @ self.U) * (self.V.T @ self.V)).sum().clamp(min=0)) ** 0.5
+        return self.noise * (self.freedom / share) ** 0.5 / norm if norm > 0 else 0.0
+
     def split(self) -> tuple[Tensor, Tensor]:
         """Residual of the fit, and which observed entries it takes for outliers."""
         zero = torch.zeros((), dtype=self.U.dtype, device=self.U.device)

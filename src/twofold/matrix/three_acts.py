@@ -256,7 +256,7 @@ class ThreeActs:
             return self._from_fit(fit, Status("recovered", True, cause))
         if fit.stop == "plateau" and fit.is_white:
             cause = "Low rank plus outliers leave what looks like dense noise of standard deviation {noise}."
-            return self._from_fit(fit, Status("noisy", True, cause), noise=fit.rms)
+            return self._from_fit(fit, Status("noisy", True, cause), noise=fit.noise, error=fit.expected_error)
         if fit.stop == "plateau":
             cause = (
                 "The rank shows as a gap in the singular values, but what is left over is neither zero nor white "
@@ -283,14 +283,15 @@ class ThreeActs:
         Y = self.problem.values
         return nothing_found((Y.shape[0], Y.shape[1]), Y, status)
 
-    def _from_fit(self, fit: Fit, status: Status, noise: float = 0.0) -> Recovered:
+    def _from_fit(self, fit: Fit, status: Status, noise: float = 0.0, error: float | None = None) -> Recovered:
         P, sigma, Q = factor_svd(fit.U, fit.V)
         rank = int((sigma > 10 * self.tol * sigma[0]).sum()) if len(sigma) else 0
         dtype = fit.U.dtype
         R, outlying = fit.split()
         return Recovered(
-            P[:, :rank].to(dtype), sigma[:rank].to(dtype), Q[:, :rank].to(dtype), R * outlying, status, noise=noise
-        )
+            P[:, :rank].to(dtype), sigma[:rank].to(dtype), Q[:, :rank].to(dtype), R * outlying, status, noise=noise,
+            error_estimate=error,
+        )  # fmt: skip
 
     def _convex(self, reason: str, fit: Fit | None = None) -> Recovered:
         """The convex program that the descent leads to, solved directly."""

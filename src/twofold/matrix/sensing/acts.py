@@ -187,17 +187,17 @@ class SensingActs:
         draw = draw if rest.observed is None else draw * rest.observed
         return fit.rms * draw
 
-    def _expected_error(self, fit: SensedFit) -> float:
-        """‖X̂ − X‖/‖X‖ that dense noise of the size of the inliers' residual means: drawn, and fitted once more."""
+    def _noise_and_error(self, fit: SensedFit) -> tuple[float, float]:
+        """Standard deviation of dense noise, and ‖X̂ − X‖/‖X‖ that it means: drawn, and fitted once more."""
         rest = self._left_over(fit)
         kept = (~fit.outlying if rest.observed is None else rest.observed).to(rest.values.dtype)
-        # The fit has absorbed its own degrees of freedom: the noise is larger than what it left over.
-        share = max(1 - fit.freedom / max(int(kept.sum()), 1), 0.05)
+        # The fit has absorbed as many measurements of the noise as it has degrees of freedom.
+        absorbed = max(1 - fit.freedom / max(int(kept.sum()), 1), 0.05) ** 0.5
         errors = [
             float(torch.linalg.vector_norm(gauss_newton_step(self.problem, fit.P, fit.Q, noise, kept, 1e-3)[0]))
             for noise in (self._noise_like(fit, rest) for _ in range(DRAWS))
         ]
-        return sum(errors) / DRAWS / share**0.5 / float(torch.linalg.vector_norm(fit.sigma))
+        return fit.rms / absorbed, sum(errors) / DRAWS / absorbed / float(torch.linalg.vector_norm(fit.sigma))
 
     def _conclude(self, fit: SensedFit) -> Recovered:
         if fit.stop == "exact" and self._is_sparse(fit.freedom + 2 * int(fit.outlying.sum())):
@@ -213,14 +213,14 @@ class SensingActs:
             cause = f"{self.max_iter} steps were not enough; the inliers' residual is {{noise}}."
             return self._from_fit(fit, Status("max_iter", False, cause, "Raise max_iter."), noise=fit.rms)
         if fit.stop == "plateau":
-            error = self._expected_error(fit)
+            noise, error = self._noise_and_error(fit)
             if error < MEANINGLESS and self._is_white(fit):
                 cause = "Low rank plus outliers leave what looks like dense noise of standard deviation {noise}."
-                return self._from_fit(fit, Status("noisy", True, cause), noise=fit.rms, error=error)
+                return self._from_fit(fit, Status("noisy", True, cause), noise=noise, error=error)
             if self.n_components is not None:
                 cause = "At the rank given, low rank plus outliers leave more than noise (root mean square {noise})."
                 status = Status("approximate", True, cause, "n_components=None finds the rank.")
-                return self._from_fit(fit, status, noise=fit.rms, error=error)
+                return self._from_fit(fit, status, noise=fit.rms)
         return self._convex("the rank found does not fit the measurements: too many outliers, or too high a rank")
 
     def _is_sparse(self, n_numbers: int) -> bool:
