@@ -29,17 +29,31 @@ import torch
 from torch import Tensor
 
 from twofold.history import History
+from twofold.matrix.anderson import Anderson
 from twofold.operators import LinearMap
 from twofold.problem import Problem
 
-ROUNDS = 40
+ROUNDS = 250
 """The most rounds of alternating projections."""
 
 SLACK = 0.97
-"""The inequalities are tightened to this share while projecting."""
+"""The inequalities are tightened to this share while projecting,"""
+
+TIGHTEN = 15
+"""and to a third of the distance to 1 after every so many rounds: at the edge of what the program recovers feasible
+dual variables have hardly any slack."""
 
 RELAX = 1.6
 """Over-relaxation of the projections."""
+
+PLAIN_ROUNDS = 3
+"""Rounds before they are accelerated: most problems take no more, and large ones are spared the memory."""
+
+MEMORY = 8
+"""Differences that the acceleration keeps."""
+
+PATIENCE = 25
+"""Rounds in which the excess over the inequalities has not fallen by a fiftieth: X is then not the optimum."""
 
 DIRECTIONS = 12
 """Width of the subspace in which the spectral norm is estimated."""
@@ -216,16 +230,47 @@ class _SpectralBall:
         width = min(DIRECTIONS, *shape)
         self.basis = torch.randn(shape[1], width, generator=generator, dtype=like.dtype, device=like.device)
 
-    def leading(self, W: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(left, σ, rightᵀ) of W, all those with σ > SLACK among them."""
+    def leading(self, W: Tensor, slack: float) -> tuple[Tensor, Tensor, Tensor]:
+        """(left, σ, rightᵀ) of W, all those with σ > slack among them."""
         for _ in range(3):
             self.basis = torch.linalg.qr(W.T @ torch.linalg.qr(W @ self.basis)[0])[0]
         left, triangle = torch.linalg.qr(W @ self.basis)
         a, sigma, bt = torch.linalg.svd(triangle)
         if sigma[0] <= NEAR:
             return left @ a, sigma, (self.basis @ bt.T).T
-        U, sigma, V = outer_triplets(W, SLACK)
+        U, sigma, V = outer_triplets(W, slack)
         return U, sigma, V.T
+
+
+class Schedule:
+    """Slack, acceleration and patience of the alternating projections, round by round."""
+
+    def __init__(self) -> None:
+        self.slack = SLACK
+        self._round, self._least, self._since = 0, float("inf"), 0
+        self._anderson = Anderson(MEMORY)
+
+    @property
+    def margin(self) -> float:
+        """How far inside the inequalities counts as strict."""
+        return min((1 - self.slack) / 10, 1e-3)
+
+    def has_stalled(self, excess: float) -> bool:
+        """Whether PATIENCE rounds brought nothing."""
+        self._since = 0 if excess < 0.98 * self._least else self._since + 1
+        self._least = min(self._least, excess)
+        return self._since > PATIENCE
+
+    def following(self, N: Tensor, projected: Tensor) -> Tensor:
+        """The point after N, whose projections lead to ``projected``."""
+        self._round += 1
+        if self._round < PLAIN_ROUNDS:
+            return projected
+        if self._round % TIGHTEN == 0:
+            self.slack = 1 - (1 - self.slack) / 3
+            self._anderson.restart()
+            return projected
+        return self._anderson.next(N, projected)
 
 
 def dual_certificate(
@@ -266,22 +311,26 @@ def dual_certificate(
     equations = _Equations(U, V, lam * signs, fixed.to(signs.dtype))
     ball = _SpectralBall(signs.shape, generator, signs)
     N = equations.project(torch.zeros_like(signs), 1e-2)
+    schedule = Schedule()
     for step in range(1, rounds + 1):
-        left, sigma, right = ball.leading(N - equations.UV)
+        left, sigma, right = ball.leading(N - equations.UV, schedule.slack)
         entry_excess = float((N * ~fixed).abs().max()) / lam - 1
         excess = max(entry_excess, float(sigma[0]) - 1 if len(sigma) else -1.0)
         history.add("certify", step, rounds, max(excess, 0.0), float(outlying.float().mean()))
-        if entry_excess <= -0.002 and (len(sigma) == 0 or sigma[0] <= 0.995):
+        if excess <= -schedule.margin:
             exact = equations.project(N, 1e-12)
             if problem.observed is not None:
                 exact *= problem.observed  # zero there up to rounding already
             # Subspace iteration can overlook a direction: believe the bound, not the estimate.
             if norm_above_one(exact) <= 1 + 1e-9:
                 return exact
-        large = sigma > SLACK
-        tightened = N - (left[:, large] * (sigma[large] - SLACK)) @ right[large]
-        tightened = torch.where(fixed, equations.pinned, tightened.clamp_(-SLACK * lam, SLACK * lam))
-        N = equations.project(torch.lerp(N, tightened, RELAX), 1e-2)
+        if schedule.has_stalled(excess):
+            break
+        large = sigma > schedule.slack
+        bound = schedule.slack * lam
+        tightened = N - (left[:, large] * (sigma[large] - schedule.slack)) @ right[large]
+        tightened = torch.where(fixed, equations.pinned, tightened.clamp_(-bound, bound))
+        N = schedule.following(N, equations.project(torch.lerp(N, tightened, RELAX), 1e-2))
     return _nearly_feasible(equations.project(N, 1e-12), lam, problem.observed)
 
 

@@ -36,8 +36,7 @@ DRAWS = 3
 """Draws of independent noise that a residual, and the error that it means for X, are compared with."""
 
 OVERDETERMINED = 1.5
-"""A fit of the convex solution's rank to so many times as many measurements as it has degrees of freedom is no
-coincidence."""
+"""A fit to so many times as many measurements as it has degrees of freedom is no accident."""
 
 MEANINGLESS = 0.5
 """From this expected relative error of X on, calling what is left over dense noise says nothing."""
@@ -214,7 +213,7 @@ class SensingActs:
             return self._from_fit(fit, Status("max_iter", False, cause, "Raise max_iter."), noise=fit.rms)
         if fit.stop == "plateau":
             noise, error = self._noise_and_error(fit)
-            if error < MEANINGLESS and self._is_white(fit):
+            if self._is_overdetermined(fit) and error < MEANINGLESS and self._is_white(fit):
                 cause = "Low rank plus outliers leave what looks like dense noise of standard deviation {noise}."
                 return self._from_fit(fit, Status("noisy", True, cause), noise=noise, error=error)
             if self.n_components is not None:
@@ -222,6 +221,9 @@ class SensingActs:
                 status = Status("approximate", True, cause, "n_components=None finds the rank.")
                 return self._from_fit(fit, status, noise=fit.rms)
         return self._convex("the rank found does not fit the measurements: too many outliers, or too high a rank")
+
+    def _is_overdetermined(self, fit: SensedFit) -> bool:
+        return self._left_over(fit).n_observed >= OVERDETERMINED * fit.freedom
 
     def _is_sparse(self, n_numbers: int) -> bool:
         """Whether X = 0, s = y takes no more numbers (two for an outlier) than given, or than half of y."""
@@ -249,7 +251,7 @@ class SensingActs:
         )  # fmt: skip
         if solution.converged:
             fit = self._polish((solution.P, solution.sigma, solution.Q), *PACES[-1])
-            if fit.stop == "exact" and int((~fit.outlying).sum()) >= OVERDETERMINED * fit.freedom:
+            if fit.stop == "exact" and self._is_overdetermined(fit):
                 cause = f"Act 1: {reason}, so the convex program was solved, and its solution polished."
                 return self._from_fit(fit, Status("recovered", True, cause))
             cause = f"Act 1: {reason}. This is the solution of the convex program (relative gap {solution.gap:.1e})."

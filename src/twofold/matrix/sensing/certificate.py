@@ -20,16 +20,13 @@ import torch
 from torch import Tensor
 
 from twofold.history import History
-from twofold.matrix.certificate import RELAX, SLACK, outer_triplets
+from twofold.matrix.certificate import RELAX, Schedule, outer_triplets
 from twofold.matrix.sensing.polish import tangent
 from twofold.operators import LinearMap
 from twofold.problem import Problem
 
 ROUNDS = 300
 """The most rounds of the CQ algorithm."""
-
-PATIENCE = 60
-"""Rounds in which the excess over the inequalities has not fallen by a percent: X is then not the optimum."""
 
 MAX_CG = 200
 """The most conjugate-gradient steps of one projection onto the equations."""
@@ -123,22 +120,20 @@ def dual_certificate(
     fixed = outlying if problem.observed is None else outlying | ~problem.observed
     equations = _Equations(operator, P, Q, lam * signs, fixed)
     nu = equations.project(torch.zeros_like(signs), 1e-3)
-    least, since = float("inf"), 0
+    schedule = Schedule()
     for step in range(1, rounds + 1):
         rest = operator.adjoint(nu) - equations.PQ
-        left, sigma, right = _beyond(rest, SLACK, symmetric)
+        left, sigma, right = _beyond(rest, schedule.slack, symmetric)
         entry_excess = float((nu * equations.free).abs().max()) / lam - 1
-        excess = max(entry_excess, float(sigma[0]) - 1 if len(sigma) else -1.0)
+        # All of the spectrum is below the slack where no triplet came out.
+        excess = max(entry_excess, float(sigma[0]) - 1 if len(sigma) else schedule.slack - 1)
         history.add("certify", step, rounds, max(excess, 0.0), float(outlying.float().mean()))
-        if entry_excess <= -0.002 and (len(sigma) == 0 or sigma[0] <= 0.995):
+        if excess <= -schedule.margin or schedule.has_stalled(excess):
             break
-        since = 0 if excess < 0.99 * least else since + 1
-        least = min(least, excess)
-        if since == PATIENCE:
-            break
-        tightened = nu - operator.forward((left * (sigma - SLACK)) @ right.T) / norm**2
-        tightened = torch.where(fixed, equations.pinned, tightened.clamp(-SLACK * lam, SLACK * lam))
-        nu = equations.project(torch.lerp(nu, tightened, RELAX), 1e-3)
+        bound = schedule.slack * lam
+        tightened = nu - operator.forward((left * (sigma - schedule.slack)) @ right.T) / norm**2
+        tightened = torch.where(fixed, equations.pinned, tightened.clamp(-bound, bound))
+        nu = schedule.following(nu, equations.project(torch.lerp(nu, tightened, RELAX), 1e-3))
     return equations.project(nu, 1e-12)
 
 
