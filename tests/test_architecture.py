@@ -21,7 +21,7 @@ ROOMS = [
     ["descent"],
     ["matrix.polish", "matrix.identify", "matrix.rows", "matrix.certificate", "matrix.inputs", "matrix.convex"],
     ["matrix.recovered", "matrix.fit"],
-    ["matrix.balance"],
+    ["matrix.balance", "matrix.patience"],
     ["matrix.sensing.scales", "matrix.sensing.metric", "matrix.sensing.polish"],
     ["matrix.sensing.certificate"],
     ["matrix.sensing.convex"],
