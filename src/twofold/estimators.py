@@ -237,12 +237,12 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         return foretold_share(values, observed, components)
 
     def _new_rows(self, X: Any) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
-        """Values (zero where missing), what is observed, and the components, all in float64."""
+        """Values (zero where missing), what is observed, and the components."""
         check_is_fitted(self)
-        values = torch.from_numpy(self._validated(X, reset=False).astype(np.float64))
-        missing = values.isnan()
-        observed = ~missing if bool(missing.any()) else None
-        return values.masked_fill_(missing, 0.0), observed, torch.from_numpy(self.components_).double()
+        data = self._validated(X, reset=False)
+        missing = np.isnan(data)
+        observed = torch.from_numpy(~missing) if missing.any() else None
+        return torch.from_numpy(np.where(missing, 0, data)), observed, torch.from_numpy(self.components_)
 
     def _validated(self, X: Any, reset: bool) -> np.ndarray:
         return validate_data(

@@ -41,13 +41,13 @@ POLISH_STEPS = 20
 """The most steps of act 2."""
 
 SCALE_STEPS = 4
-"""Steps of act 2 in which σ still changes: after that they are of one convex kind and converge."""
+"""Steps of act 2 in which σ may still change; with σ fixed the others converge."""
 
 CLIP, CLIPPED_VARIANCE = 3.0, 0.9733
 """σ² is the variance of the residuals within ±CLIP·σ, which for Gaussian ones is CLIPPED_VARIANCE·σ²."""
 
 CUT = 5.0
-"""Residuals beyond CUT·σ have no weight in act 2: 3 to 5 parts in a hundred of efficiency for Gaussian noise."""
+"""Residuals beyond CUT·σ have no weight in act 2. Gaussian noise alone then costs 2% in the scores' error."""
 
 SETTLED = 1e-2
 """Act 2 ends for a row whose scores move by less than this part of σ."""
@@ -69,7 +69,7 @@ def split_rows(Y: Tensor, observed: Tensor | None, components: Tensor) -> Tensor
     """Coefficients of each row in the components, not moved by outliers.
 
     For components that are spread over the features and no dense noise they are exact, to rounding error, up to about
-    45% outliers where r = n/20, and 35% where r = n/4. Where a component is carried by a single feature nothing can
+    45% outliers where r = n/20, and 30% where r = n/4. Where a component is carried by a single feature nothing can
     be told about that entry: its score follows it, right or wrong. Computed in float64 whatever the dtype of Y.
 
     Parameters
@@ -96,11 +96,13 @@ def split_rows(Y: Tensor, observed: Tensor | None, components: Tensor) -> Tensor
     if z.numel() == 0:
         return z
     V = components.double()
+    # What rounding may leave of a residual that is zero, for scores of norm 1.
+    rounding = 16 * max(torch.finfo(dtype).eps for dtype in (Y.dtype, components.dtype)) * float(V.norm(dim=0).max())
     size = max(BLOCK // Y.shape[1], 1)
     for i in range(0, len(Y), size):
         block = slice(i, i + size)
         seen = None if observed is None else observed[block].double()
-        z[block] = _split_block(Y[block].double(), seen, V)
+        z[block] = _split_block(Y[block].double(), seen, V, rounding)
         if seen is not None:
             z[block][~_determined(seen, V)] = torch.nan
     return z
@@ -136,22 +138,24 @@ def foretold_share(Y: Tensor, observed: Tensor | None, components: Tensor) -> fl
     for k in range(PARTS):
         told = seen & (part != k)
         z = split_rows(torch.where(told, Y, 0.0), told, components)
-        errors = (torch.addmm(Y, z, components, alpha=-1).abs_() / unit).nan_to_num_(1.0).clamp_(max=1.0)
+        errors = ((Y - z @ components.to(z.dtype)).abs_() / unit).nan_to_num_(1.0).clamp_(max=1.0)
         missed += float(errors[seen & (part == k)].sum(dtype=torch.float64))
     return 1.0 - missed / len(sizes)
 
 
-def _split_block(Y: Tensor, seen: Tensor | None, V: Tensor) -> Tensor:
-    # Powers of two, so that nothing is rounded; squares of squares of what is left neither over- nor underflow.
-    unit = torch.ldexp(torch.ones_like(Y[:, :1]), torch.frexp(Y.abs().amax(1, keepdim=True)).exponent)
+def _split_block(Y: Tensor, seen: Tensor | None, V: Tensor, rounding: float) -> Tensor:
+    # In units of the largest entry squares of squares do not overflow; a power of two rounds nothing.
+    largest = Y.abs().amax(1, keepdim=True)
+    unit = torch.where(largest > 0, largest / (2 * largest.frexp().mantissa), 1.0)
     Y = Y / unit
-    z, sigma, noisy = _anneal(Y, seen, V)
+    z, sigma, noisy = _anneal(Y, seen, V, rounding)
     if bool(noisy.any()):
-        z[noisy] = _polish(Y[noisy], None if seen is None else seen[noisy], V, z[noisy], sigma[noisy])
+        seen = None if seen is None else seen[noisy]
+        z[noisy] = _polish(Y[noisy], seen, V, z[noisy], sigma[noisy], rounding)
     return z * unit
 
 
-def _anneal(Y: Tensor, seen: Tensor | None, V: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _anneal(Y: Tensor, seen: Tensor | None, V: Tensor, rounding: float) -> tuple[Tensor, Tensor, Tensor]:
     """Scores z, scale σ of the residuals, and whether they are noise (True) or rounding error."""
     m, n = Y.shape
     n_seen = Y.new_full((m, 1), n) if seen is None else seen.sum(1, keepdim=True)
@@ -165,7 +169,7 @@ def _anneal(Y: Tensor, seen: Tensor | None, V: Tensor) -> tuple[Tensor, Tensor, 
     noisy = torch.ones(m, dtype=torch.bool, device=Y.device)
     live = torch.arange(m, device=Y.device)  # rows that have not settled; Y and seen hold no others
     for _ in range(ANNEAL_STEPS):
-        floor = _rounding(z[live], V)
+        floor = _floor(z[live], rounding)
         s = torch.maximum(sigma[live], floor)
         R = torch.addmm(Y, z[live], V, alpha=-1)
         q = R.square()
@@ -188,11 +192,11 @@ def _anneal(Y: Tensor, seen: Tensor | None, V: Tensor) -> tuple[Tensor, Tensor, 
     return z, sigma, noisy
 
 
-def _polish(Y: Tensor, seen: Tensor | None, V: Tensor, z: Tensor, sigma: Tensor) -> Tensor:
+def _polish(Y: Tensor, seen: Tensor | None, V: Tensor, z: Tensor, sigma: Tensor, rounding: float) -> Tensor:
     """Scores by least squares on what lies within the noise."""
     live = torch.arange(len(Y), device=Y.device)
     for step in range(POLISH_STEPS):
-        floor = _rounding(z[live], V)
+        floor = _floor(z[live], rounding)
         R = torch.addmm(Y, z[live], V, alpha=-1)
         q = R.square()
         if step < SCALE_STEPS:
@@ -242,10 +246,9 @@ def _solve(w: Tensor, R: Tensor, V: Tensor, negligible: Tensor | float) -> Tenso
     return x
 
 
-def _rounding(z: Tensor, V: Tensor) -> Tensor:
+def _floor(z: Tensor, rounding: float) -> Tensor:
     """What rounding may leave of a residual that is zero; positive even where z is zero."""
-    info = torch.finfo(z.dtype)
-    return 16 * info.eps * V.norm(dim=0).max() * z.norm(dim=1, keepdim=True) + info.tiny**0.2
+    return rounding * z.norm(dim=1, keepdim=True) + torch.finfo(z.dtype).tiny ** 0.2
 
 
 def _determined(seen: Tensor, V: Tensor) -> Tensor:
