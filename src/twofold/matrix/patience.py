@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
@@ -27,8 +28,9 @@ NEARLY_EXACT = 1e-6
 MAX_READMISSIONS = 6
 """How often lost lines are fitted again."""
 
-CONCENTRATED = 0.2
-"""A component with more than this share of its energy in one row or column may be spurious."""
+CONCENTRATED = 0.1
+"""A component with more than this share of its energy in one row or column may be spurious; in a short column, with
+more than twice the 2·ln(n)/n that Gaussian ones have."""
 
 
 @dataclass
@@ -95,8 +97,8 @@ class PatientPolish:
         """
         while fit.stop == "exact" and fit.rank > 1:
             P, sigma, Q = factor_svd(fit.U, fit.V)
-            concentration = torch.maximum(P.square().max(0).values, Q.square().max(0).values)
-            if float(concentration.max()) < CONCENTRATED:
+            concentration = torch.maximum(_concentration(P), _concentration(Q))
+            if float(concentration.max()) < 1.0:
                 break
             dropped = int(concentration.argmax())
             others = torch.arange(fit.rank, device=P.device) != dropped
@@ -147,6 +149,12 @@ class PatientPolish:
     @cached_property
     def _rough_problem(self) -> Problem:
         return Problem(self.problem.values.float(), self.problem.observed)
+
+
+def _concentration(P: Tensor) -> Tensor:
+    """Largest share of each column's energy in one row, in units of what is suspicious."""
+    n = len(P)
+    return P.square().max(0).values / max(CONCENTRATED, 4 * math.log(n) / n if n > 1 else 1.0)
 
 
 def _refit(Y: Tensor, observed: Tensor | None, factor: Tensor, trusted: Tensor) -> Tensor:

@@ -24,13 +24,20 @@ from twofold.history import History
 from twofold.problem import Problem
 
 REOPEN = 30.0
-"""Before a fit counts as exact the threshold is opened this far once more: whoever then comes in was no outlier."""
+"""Where a line keeps too few entries the threshold is opened this far once more before a fit counts as exact: whoever
+then comes in was no outlier."""
 
 MAX_REOPENINGS = 3
 """After so many openings that each changed the inliers the fit counts as unsettled."""
 
 SAMPLE = 20_000
 """Entries from which the median is estimated."""
+
+DETERMINED = 1.2
+"""An exact fit is believed at once where every line keeps so many times as many entries as the rank, and 5."""
+
+FINE = 1.5
+"""In float64, where hardly anyone's place is in doubt any more, the threshold falls by decay**FINE."""
 
 PATIENCE = 8
 """Steps without progress before a plateau is called."""
@@ -71,6 +78,10 @@ class Polished:
 def _inverse_gram(factor: Tensor) -> Tensor:
     """(FᵀF)⁻¹, pseudo-inverse where columns vanish; computed in float64."""
     gram = (factor.T @ factor).double()
+    root, failed = torch.linalg.cholesky_ex(gram)
+    sizes = root.diagonal()
+    if len(sizes) and not int(failed) and float(sizes.min()) > 1e-4 * float(sizes.max()):
+        return torch.cholesky_inverse(root).to(factor.dtype)
     return torch.linalg.pinv(gram, hermitian=True, rtol=1e-13).to(factor.dtype)
 
 
@@ -80,17 +91,18 @@ def _product_norm(U: Tensor, V: Tensor) -> float:
 
 
 def tangent_step(U: Tensor, V: Tensor, E: Tensor, length: float) -> tuple[Tensor, Tensor]:
-    """Factors of X + length·P_T(E) to first order, for X = U·Vᵀ."""
+    """Changes of the factors that lead from X = U·Vᵀ to X + length·P_T(E), to first order; of E's dtype."""
+    U, V = U.to(E.dtype), V.to(E.dtype)
     EV, EU = E @ V, E.T @ U
     inv_u, inv_v = _inverse_gram(U), _inverse_gram(V)
     shared = inv_u @ (U.T @ EV) @ inv_v
-    dU = EV @ inv_v - 0.5 * (U @ shared)
-    dV = EU @ inv_u - 0.5 * (V @ shared.T)
-    return U + length * dU, V + length * dV
+    dU = torch.addmm(EV @ inv_v, U, shared, alpha=-0.5)
+    dV = torch.addmm(EU @ inv_u, V, shared.T, alpha=-0.5)
+    return dU.mul_(length), dV.mul_(length)
 
 
-class _MedianResidual:
-    """Median magnitude of a residual over a fixed random sample of the observed entries."""
+class _Sample:
+    """Median magnitude of a residual, and how much of it is beyond a threshold, on a fixed random sample."""
 
     def __init__(self, problem: Problem, generator: torch.Generator) -> None:
         size = problem.values.numel()
@@ -102,14 +114,28 @@ class _MedianResidual:
             self.index = torch.arange(size, device=device)
         if problem.observed is not None:
             self.index = self.index[problem.observed.reshape(-1)[self.index]]
+        self._sizes = torch.zeros(1)
 
-    def __call__(self, R: Tensor) -> float:
-        return float(torch.take(R, self.index).abs().median()) if self.index.numel() else 0.0
+    def median(self, R: Tensor) -> float:
+        """Median of |R|."""
+        if self.index.numel() == 0:
+            return 0.0
+        self._sizes = torch.take(R, self.index).abs_()
+        return float(self._sizes.median())
+
+    def kept(self, threshold: float) -> float:
+        """Share of the last R's entries within a threshold."""
+        return float((self._sizes <= threshold).float().mean())
 
 
-def _none_near(outliers: Tensor, threshold: float) -> bool:
-    """Whether opening the threshold by REOPEN would let nobody in."""
-    return not bool(((outliers != 0) & (outliers.abs() <= REOPEN * threshold)).any())
+def _determined(problem: Problem, outliers: Tensor, rank: int) -> bool:
+    """Whether every row and column keeps more entries than it has unknowns.
+
+    An exact fit of so many entries of a line is no accident: then no entry that it leaves out was left out in haste.
+    """
+    kept = outliers == 0 if problem.observed is None else (outliers == 0) & problem.observed
+    enough = DETERMINED * rank + 5
+    return all(int(kept.sum(dim).min()) >= min(enough, kept.shape[dim]) for dim in (0, 1))
 
 
 def polish(
@@ -157,30 +183,38 @@ def polish(
     n_observed = max(problem.n_observed, 1)
     norm = problem.norm or 1.0
     freedom = U.shape[1] * (Y.shape[0] + Y.shape[1] - U.shape[1])
-    median_residual = _MedianResidual(problem, generator)
+    sample = _Sample(problem, generator)
     best, since_best, kept_when_exact = float("inf"), 0, [-1]
     stop: Stop = "max_iter"
     step = 0
-    R, outliers = torch.empty_like(Y), torch.empty_like(Y)  # buffers: fresh memory costs as much as the arithmetic
+    # Buffers: fresh memory costs as much as the arithmetic. The residual is exact in Y's dtype and then small: its
+    # products with the factors need no more than float32, as in any iterative refinement.
+    is_fine = Y.dtype == torch.float64
+    E, outliers = (torch.empty_like(Y, dtype=torch.float32) for _ in range(2))
+    R = torch.empty_like(Y) if is_fine else E
+    decay = decay**FINE if is_fine else decay
     while True:
         torch.addmm(Y, U, V.T, alpha=-1, out=R)
         if problem.observed is not None:
             R *= problem.observed
-        median = median_residual(R)
+        if is_fine:
+            E.copy_(R)
+        median = sample.median(E)
         if threshold is None:
-            threshold = float(R.abs().max())
+            threshold = float(torch.linalg.vector_norm(E, torch.inf))
         elif step > 0:
             threshold = max(decay * threshold, floor * median)
-        torch.hardshrink(R, threshold, out=outliers)
-        n_kept = n_observed - int(outliers.count_nonzero())
-        E = R.sub_(outliers)
+        share = sample.kept(threshold)
+        torch.hardshrink(E, threshold, out=outliers)
+        E -= outliers
         size = float(torch.linalg.vector_norm(E))
-        history.add("polish", step, max_iter, size / norm, 1 - n_kept / n_observed)
-        if not size <= 1e3 * norm or n_kept <= min(freedom, n_observed - 1):
+        history.add("polish", step, max_iter, size / norm, 1 - share)
+        if not size <= 1e3 * norm or share * n_observed <= min(freedom, n_observed - 1):
             stop = "collapsed"
             break
         if size <= tol * _product_norm(U, V):
-            if not confirm or n_kept == kept_when_exact[-1] or _none_near(outliers, threshold):
+            n_kept = n_observed - int(outliers.count_nonzero())
+            if not confirm or n_kept == kept_when_exact[-1] or _determined(problem, outliers, U.shape[1]):
                 stop = "exact"
                 break
             if len(kept_when_exact) > MAX_REOPENINGS:
@@ -195,6 +229,8 @@ def polish(
             break
         if step == max_iter:
             break
-        U, V = tangent_step(U, V, E, Y.numel() / n_kept)
+        dU, dV = tangent_step(U, V, E, 1 / (share * problem.observed_fraction))
+        U, V = U + dU, V + dV
         step += 1
+    n_kept = n_observed - int(outliers.count_nonzero())
     return Polished(U, V, threshold, size / max(n_kept, 1) ** 0.5, n_kept / n_observed, stop, step)
