@@ -20,7 +20,7 @@ ROOMS = [
     ["outliers", "models", "matrix.anderson"],
     ["descent"],
     ["matrix.polish", "matrix.identify", "matrix.rows", "matrix.certificate", "matrix.inputs", "matrix.convex"],
-    ["matrix.recovered", "matrix.fit"],
+    ["matrix.recovered", "matrix.fit", "matrix.dual"],
     ["matrix.balance", "matrix.patience"],
     ["matrix.sensing.scales", "matrix.sensing.metric", "matrix.sensing.polish"],
     ["matrix.sensing.certificate"],

@@ -40,7 +40,8 @@ def as_solution(
     as_input = (lambda tensor: tensor) if isinstance(Y, Tensor) else (lambda tensor: tensor.cpu().numpy())
     outlier_unit = unit if outlier_unit is None else outlier_unit
     sigma = unit * found.sigma
-    low_rank = (found.P * sigma) @ found.Q.T
+    # X is in the certificate already, in float64.
+    low_rank = (found.P * sigma) @ found.Q.T if certificate is None else certificate.low_rank.to(sigma.dtype)
     if certificate is not None:
         certificate = replace(
             certificate, dual_variable=as_input(certificate.dual_variable), low_rank=as_input(certificate.low_rank)

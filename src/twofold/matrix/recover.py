@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from twofold.history import History, Observer
-from twofold.matrix.certificate import ROUNDS, Certificate, dual_certificate, duality_gap
+from twofold.matrix.certificate import Certificate, duality_gap
+from twofold.matrix.dual import ROUNDS, dual_certificate
 from twofold.matrix.finish import as_solution, final_status
 from twofold.matrix.inputs import Method, as_problem, as_seed, check_options
 from twofold.matrix.plain import plain_descent
@@ -158,15 +159,16 @@ def _certify(
     problem: Problem, found: Recovered, alpha: float, unit: float, generator: torch.Generator, history: History
 ) -> Certificate:
     """Act 3: the dual variable of the convex program where there is one, else one built on the identified parts."""
-    exact = Problem(problem.values.double(), problem.observed)
+    is_exact = problem.values.dtype == torch.float64
+    exact = problem if is_exact else Problem(problem.values.double(), problem.observed)
     P, sigma, Q = found.P.double(), found.sigma.double(), found.Q.double()
-    nu = found.dual_variable
+    nu, norm = found.dual_variable, None
     if nu is None:
         # Where dense noise is left over the program's optimum lies elsewhere, and more rounds cannot close the gap.
         rounds = ROUNDS if found.noise == 0.0 else 1
-        signs = found.outliers.sign().double()
-        nu = dual_certificate(exact, P, Q, signs, alpha, generator=generator, history=history, rounds=rounds)
+        signs = found.outliers.sign().float()
+        nu, norm = dual_certificate(exact, P, Q, signs, alpha, generator=generator, history=history, rounds=rounds)
     X = (P * sigma) @ Q.T
-    primal, dual = duality_gap(exact, float(sigma.sum()), X, nu, alpha)
+    primal, dual = duality_gap(exact, float(sigma.sum()), X, nu, alpha, norm)
     gap = max((primal - dual) / primal, 0.0) if primal > 0 else 0.0
-    return Certificate(unit * primal, unit * dual, gap, nu, alpha, unit * X)
+    return Certificate(unit * primal, unit * dual, gap, nu, alpha, X.mul_(unit))

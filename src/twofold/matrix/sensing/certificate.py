@@ -8,7 +8,7 @@ tangent space T and outliers with support Ω the dual variable has to obey the e
 
     P_T A*(ν) = PQᵀ,    ν = λ·sign(s) on Ω
 
-and, strictly if possible, the inequalities. The construction is that of :mod:`twofold.matrix.certificate`, except
+and, strictly if possible, the inequalities. The construction is that of :mod:`twofold.matrix.dual`, except
 that the spectral ball lies behind an operator: a projection onto it would be a least-squares problem of its own, and
 a gradient step of length 1/‖A‖² on the squared distance takes its place (the CQ algorithm: Byrne, Inverse Problems
 2002).
@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from twofold.history import History
-from twofold.matrix.certificate import RELAX, Schedule, outer_triplets
+from twofold.matrix.certificate import outer_triplets
+from twofold.matrix.dual import RELAX, Schedule
 from twofold.matrix.sensing.polish import tangent
 from twofold.operators import LinearMap
 from twofold.problem import Problem

@@ -1,0 +1,270 @@
+"""Act 3, construction of the dual variable.
+
+For X = UΣVᵀ with tangent space T and outliers' signs on their support Ω, the dual variable has to obey
+
+    P_T ν = UVᵀ,    ν = λ·sign(S) on Ω,    ν = 0 where missing,    |ν| < λ elsewhere,    ‖P_T⊥ ν‖ < 1.
+
+The equations hold on an affine set, onto which a few conjugate-gradient steps project. Projecting in turn, with
+over-relaxation, onto the two inequalities (a little tightened) and back makes them strict after a few rounds, and
+then the gap is zero up to rounding. The rounds are float32, the last projection is refined to float64.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from twofold.history import History
+from twofold.matrix.anderson import Anderson
+from twofold.matrix.certificate import norm_above_one, outer_triplets
+from twofold.problem import Problem
+
+ROUNDS = 250
+"""The most rounds of alternating projections."""
+
+SLACK = 0.97
+"""The inequalities are tightened to this share while projecting,"""
+
+TIGHTEN = 15
+"""and to a third of the distance to 1 after every so many rounds: at the edge of what the program recovers feasible
+dual variables have hardly any slack."""
+
+RELAX = 1.6
+"""Over-relaxation of the projections."""
+
+PLAIN_ROUNDS = 3
+"""Rounds before they are accelerated: most problems take no more, and large ones are spared the memory."""
+
+MEMORY = 8
+"""Differences that the acceleration keeps."""
+
+ROUGH = 1e-2
+"""Relative residual to which the rounds solve the equations,"""
+
+FINE = 1e-4
+"""Relative residual of the solves by which the last projection is refined,"""
+
+EXACT = 1e-12
+"""and the residual, per square root of the rank, that the last projection leaves. The gap errs by no more; less would
+chase rounding errors, some of which no tangent element explains."""
+
+REFINEMENTS = 6
+"""The most float64 refinements of one projection."""
+
+MAX_CG = 100
+"""The most conjugate-gradient steps of one solve."""
+
+PATIENCE = 25
+"""Rounds in which the excess over the inequalities has not fallen by a fiftieth: X is then not the optimum."""
+
+DIRECTIONS = 12
+"""Width of the subspace in which the spectral norm is estimated."""
+
+NEAR = 0.9
+"""Estimated spectral norm from which all singular values are computed."""
+
+
+class _Equations:
+    """The affine set {P_T ν = UVᵀ, ν = pinned on the fixed entries} and the projection onto it.
+
+    An element U·Aᵀ + B·Vᵀ of the tangent space, UᵀB = 0, is kept as its coordinates (A, B): n × r and m × r.
+    """
+
+    def __init__(self, U: Tensor, V: Tensor, signs: Tensor, lam: float, fixed: Tensor) -> None:
+        self.factors = {torch.float64: (U, V), torch.float32: (U.float(), V.float())}
+        self.signs, self.lam, self.fixed = signs, lam, fixed
+        self.free = (~fixed).float()
+
+    def pin(self, N: Tensor) -> Tensor:
+        """N with the fixed entries at their values."""
+        return torch.where(self.fixed, self.signs.to(N.dtype) * self.lam, N)
+
+    def coordinates(self, W: Tensor) -> tuple[Tensor, Tensor]:
+        """(A, B) of P_T(W)."""
+        U, V = self.factors[W.dtype]
+        WV = W @ V
+        return W.T @ U, WV - U @ (U.T @ WV)
+
+    def element(self, A: Tensor, B: Tensor) -> Tensor:
+        """(U·Aᵀ + B·Vᵀ) on the free entries, zero on the others."""
+        U, V = self.factors[A.dtype]
+        return (torch.cat([U, B], 1) @ torch.cat([A, V], 1).T).mul_(self.free)
+
+    def off_tangent(self, N: Tensor, X: Tensor) -> Tensor:
+        """(N − UVᵀ)·X, without forming the difference."""
+        U, V = self.factors[N.dtype]
+        return torch.addmm(N @ X, U, V.T @ X, alpha=-1)
+
+    def project(self, N: Tensor, exactly: bool = False) -> Tensor:
+        """Nearest point: ν = N on the fixed entries pinned, plus the free part of a tangent element.
+
+        That element comes from conjugate gradients in float32, to ROUGH; or to EXACT by iterative refinement.
+        """
+        nu = self.pin(N)
+        V = self.factors[N.dtype][1]
+        for _ in range(REFINEMENTS if exactly else 1):
+            A, B = self.coordinates(nu)
+            A, B = V - A, -B
+            size = float(torch.hypot(torch.linalg.vector_norm(A), torch.linalg.vector_norm(B)))
+            if size <= EXACT * V.shape[1] ** 0.5:
+                break
+            A, B = self._solve(A.float() / size, B.float() / size, FINE if exactly else ROUGH)
+            nu += self.element(A.to(N.dtype) * size, B.to(N.dtype) * size)
+        return nu
+
+    def _solve(self, A: Tensor, B: Tensor, tol: float) -> tuple[Tensor, Tensor]:
+        """Conjugate gradients for the tangent element whose free part has the tangent part (A, B), of norm 1."""
+        residual = torch.cat([A, B])
+        direction, solution = residual, torch.zeros_like(residual)
+        square = float((residual * residual).sum())
+        for _ in range(MAX_CG):
+            if square <= tol * tol:
+                break
+            image = torch.cat(self.coordinates(self.element(direction[: len(A)], direction[len(A) :])))
+            curvature = float((direction * image).sum())
+            if curvature <= 0.0:
+                break
+            solution = solution.add(direction, alpha=square / curvature)
+            residual = residual.sub(image, alpha=square / curvature)
+            square, previous = float((residual * residual).sum()), square
+            direction = torch.add(residual, direction, alpha=square / previous)
+        return solution[: len(A)], solution[len(A) :]
+
+
+class _SpectralBall:
+    """Leading singular triplets of ν − UVᵀ by subspace iteration, warm from one round to the next.
+
+    That is cheap and good enough to see that the spectral norm is well inside the ball. Where it is not, many
+    singular values crowd at the edge, and only a full decomposition tells them apart.
+    """
+
+    def __init__(self, equations: _Equations, generator: torch.Generator) -> None:
+        U, V = equations.factors[torch.float32]
+        width = min(DIRECTIONS, len(U), len(V))
+        self.equations = equations
+        self.basis = torch.randn(len(V), width, generator=generator, dtype=V.dtype, device=V.device)
+
+    def leading(self, N: Tensor, slack: float) -> tuple[Tensor, Tensor, Tensor]:
+        """(left, σ, right) of N − UVᵀ, all those with σ > slack among them."""
+        U, V = self.equations.factors[N.dtype]
+        basis = self.basis.to(N.dtype)
+        for _ in range(3):
+            left = torch.linalg.qr(self.equations.off_tangent(N, basis))[0]
+            basis = torch.linalg.qr(torch.addmm(N.T @ left, V, U.T @ left, alpha=-1))[0]
+        self.basis = basis
+        left, triangle = torch.linalg.qr(self.equations.off_tangent(N, basis))
+        a, sigma, bt = torch.linalg.svd(triangle)
+        if sigma[0] <= NEAR:
+            return left @ a, sigma, basis @ bt.T
+        return outer_triplets(torch.addmm(N, U, V.T, alpha=-1), slack)
+
+
+class Schedule:
+    """Slack, acceleration and patience of the alternating projections, round by round."""
+
+    def __init__(self) -> None:
+        self.slack = SLACK
+        self._round, self._least, self._since = 0, float("inf"), 0
+        self._anderson = Anderson(MEMORY)
+
+    @property
+    def margin(self) -> float:
+        """How far inside the inequalities counts as strict."""
+        return min((1 - self.slack) / 10, 1e-3)
+
+    def has_stalled(self, excess: float) -> bool:
+        """Whether PATIENCE rounds brought nothing."""
+        self._since = 0 if excess < 0.98 * self._least else self._since + 1
+        self._least = min(self._least, excess)
+        return self._since > PATIENCE
+
+    def following(self, N: Tensor, projected: Tensor) -> Tensor:
+        """The point after N, whose projections lead to ``projected``."""
+        self._round += 1
+        if self._round < PLAIN_ROUNDS:
+            return projected
+        if self._round % TIGHTEN == 0:
+            self.slack = 1 - (1 - self.slack) / 3
+            self._anderson.restart()
+            return projected
+        return self._anderson.next(N, projected)
+
+
+def dual_certificate(
+    problem: Problem,
+    U: Tensor,
+    V: Tensor,
+    signs: Tensor,
+    alpha: float,
+    *,
+    generator: torch.Generator,
+    history: History,
+    rounds: int = ROUNDS,
+) -> tuple[Tensor, float | None]:
+    """Build a dual variable for the low-rank part with orthonormal factors U, V and outliers with these signs.
+
+    Parameters
+    ----------
+    problem : Problem
+        Only which entries are observed matters here.
+    U, V : Tensor of shape (m, r) and (n, r)
+        Orthonormal columns, in float64: the singular vectors of X. r may be 0.
+    signs : Tensor of shape (m, n)
+        Signs of the outliers, 0 elsewhere; any dtype.
+    alpha : float
+    generator : torch.Generator
+    history : History
+    rounds : int
+
+    Returns
+    -------
+    nu : float64 Tensor of shape (m, n)
+        The equations and, strictly, the inequalities hold where the rounds sufficed; else it is feasible up to a
+        small excess, by which the gap's computation scales it.
+    norm : float or None
+        max(‖ν‖, 1) where it is known.
+    """
+    lam = 1.0 / alpha
+    outlying = signs != 0
+    share = float(outlying.count_nonzero()) / max(outlying.numel(), 1)
+    fixed = outlying if problem.observed is None else outlying | ~problem.observed
+    equations = _Equations(U, V, signs, lam, fixed)
+    ball = _SpectralBall(equations, generator)
+    N = equations.project(torch.zeros(signs.shape, dtype=torch.float32, device=signs.device))
+    schedule = Schedule()
+    for step in range(1, rounds + 1):
+        left, sigma, right = ball.leading(N, schedule.slack)
+        low, high = (N * equations.free).aminmax()
+        entry_excess = max(-float(low), float(high)) / lam - 1
+        excess = max(entry_excess, float(sigma[0]) - 1 if len(sigma) else -1.0)
+        history.add("certify", step, rounds, max(excess, 0.0), share)
+        if excess <= -schedule.margin:
+            exact = equations.project(N.double(), exactly=True)
+            if problem.observed is not None:
+                exact *= problem.observed  # zero there up to rounding already
+            # Subspace iteration can overlook a direction: believe the bound, not the estimate.
+            norm = norm_above_one(exact)
+            if norm <= 1 + 1e-9:
+                return exact, norm
+        if schedule.has_stalled(excess):
+            break
+        if schedule.slack > SLACK:
+            N = N.double()  # what is left to gain is below float32's rounding
+            left, right = left.double(), right.double()
+        large = sigma > schedule.slack
+        bound = schedule.slack * lam
+        tightened = N - (left[:, large] * (sigma[large] - schedule.slack).to(N.dtype)) @ right[:, large].T
+        tightened = equations.pin(tightened.clamp_(-bound, bound))
+        N = schedule.following(N, equations.project(torch.lerp(N, tightened, RELAX)))
+    return _nearly_feasible(equations.project(N.double(), exactly=True), lam, problem.observed), None
+
+
+def _nearly_feasible(N: Tensor, lam: float, observed: Tensor | None, rounds: int = 4) -> Tensor:
+    """Give up the equations for the inequalities, in turn: where X is not quite the optimum this costs the bound far
+    less than scaling by the largest excess does."""
+    for _ in range(rounds):
+        U, sigma, V = outer_triplets(N, 1.0)
+        N = (N - (U * (sigma - 1.0)) @ V.T).clamp_(-lam, lam)
+        if observed is not None:
+            N *= observed
+    return N
