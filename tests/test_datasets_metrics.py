@@ -51,7 +51,7 @@ def test_moving_blobs_are_a_still_background_and_what_covers_it():
     assert sigma[1] < 1e-5 * sigma[0]
     background = clip.outliers == 0
     np.testing.assert_array_equal(clip.observed[background], clip.low_rank[background])
-    assert 0 <= clip.observed.min()
+    assert clip.observed.min() >= 0
     assert clip.observed.max() <= 255
     covered = ~background
     assert (covered.sum(0) > 0).all()  # something in every frame
@@ -141,7 +141,7 @@ def test_errors_name_the_dtype():
         lambda: datasets.low_rank_plus_sparse(5, 1, 0.1, dtype=np.float16),
         lambda: datasets.moving_blobs(9, 9, 9, dtype=int),
     ):
-        with pytest.raises(TypeError, match="^dtype"):
+        with pytest.raises(TypeError, match=r"^dtype"):
             call()
 
 

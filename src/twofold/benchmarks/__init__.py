@@ -1,0 +1,25 @@
+"""Benchmarks that users can repeat: ``twofold benchmark``. One folder a benchmark, one runner for all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from twofold.benchmarks.runner import Benchmark
+
+NAMES = ("matrix",)
+
+
+def load(name: str) -> Benchmark:
+    """The benchmark of that name. Imports what it needs, peers aside.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    if name == "matrix":
+        from twofold.benchmarks.matrix import BENCHMARK
+
+        return BENCHMARK
+    raise ValueError(f"{name!r}: no such benchmark; accepted are {', '.join(NAMES)}")
