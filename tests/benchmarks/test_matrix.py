@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from twofold.benchmarks import NAMES, load
+from twofold.benchmarks import GROUPS, NAMES, load
 from twofold.benchmarks.cases import Answer, Choice
 from twofold.benchmarks.matrix import BENCHMARK, phase
 from twofold.benchmarks.matrix.datasets import synthetic
@@ -263,5 +263,6 @@ def test_figures_are_drawn_of_what_there_is():
 
 def test_benchmarks_are_found_by_name():
     assert [load(name).name for name in NAMES] == list(NAMES)
+    assert {name: tuple(load(name).groups) for name in NAMES} == GROUPS
     with pytest.raises(ValueError, match=r"^'matrx': no such benchmark; accepted are matrix"):
         load("matrx")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twofold.benchmarks import NAMES
+from twofold.benchmarks import GROUPS, NAMES
 from twofold.cli.options import Json
 from twofold.cli.signals import Stopped
 from twofold.cli.terminal import CommandError, complain, say, say_json
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def benchmark(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", help=f"{', '.join(NAMES)}; default: all.", show_default=False),
+        typer.Argument(metavar="NAME", help=f"{', '.join(NAMES)}; default: all.", show_default=False),
     ] = None,
     out: Annotated[
         Path,
@@ -37,7 +37,7 @@ def benchmark(
         typer.Option(
             "--only",
             metavar="GROUP,...",
-            help="Groups of cases to run; default: all. A wrong name lists them.",
+            help=f"Which groups of cases: {', '.join(GROUPS['matrix'])}; default: all.",
             show_default=False,
         ),
     ] = None,
@@ -61,7 +61,7 @@ def benchmark(
 ) -> None:
     """Measure accuracy, time and memory beside other packages, on data with known answers.
 
-    The whole takes about two hours on two cores. Every finished case is stored in DIR/NAME.json at once: the same
+    The whole takes two to three hours on two cores. Every finished case is stored in DIR/NAME.json at once: the same
     command goes on where it was stopped. DIR/NAME.md and DIR/NAME_*.png are made from that file.
 
     Peers that are not installed are listed as such: pip install twofold[bench] brings them. Failures of solvers are
