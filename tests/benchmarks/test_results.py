@@ -8,8 +8,8 @@ import pytest
 
 from twofold.benchmarks.cases import Choice
 from twofold.benchmarks.results import Results, describe, open_results
-from twofold.benchmarks.runner import run
-from twofold.benchmarks.tables import plain, report
+from twofold.benchmarks.runner import PATIENCE, measure, run
+from twofold.benchmarks.tables import plain, report, table
 from twofold.io.errors import FileError
 
 HEADER = {"benchmark": "toy", "quick": False, "machine": {"cpus": 2, "versions": {"numpy": "2.0"}}}
@@ -83,6 +83,14 @@ def test_the_tables_show_every_row_and_say_who_was_skipped(filled):
     assert page.index("## a") < page.index("## b")
     text = plain(benchmark, results.cases, results.cells)
     assert "x     A       1        1×     0.0    ok" in text
+
+
+def test_fewer_runs_than_asked_for_are_told(workshop):
+    slow = workshop.solver("slow", 2 * PATIENCE)
+    case = workshop.case("x", workshop.solver("A", 1), slow)
+    record = {"group": "a", "name": "x", "settings": {"runs": 3}, "rows": measure(case, 3)}
+    lines = table(workshop.benchmark(case), [record])[1]
+    assert [line[2] for line in lines] == ["1", "200 (1 run)"]
 
 
 def test_what_is_quick_is_not_to_be_quoted(filled):

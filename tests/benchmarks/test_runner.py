@@ -16,7 +16,7 @@ from twofold.benchmarks.matrix.objective import Matrix
 from twofold.benchmarks.matrix.solvers import accaltproj, randomized_svd
 from twofold.benchmarks.memory import peak_growth
 from twofold.benchmarks.results import Results, open_results
-from twofold.benchmarks.runner import count, measure, run
+from twofold.benchmarks.runner import PATIENCE, count, measure, run
 
 BOTH = Choice(("a", "b"))
 
@@ -34,6 +34,14 @@ def test_the_median_of_the_runs_counts_and_nothing_but_the_run_is_timed(workshop
 def test_solvers_take_turns_within_each_round(workshop):
     measure(workshop.case("x", workshop.solver("A", 1), workshop.solver("B", 1)), 3)
     assert workshop.calls == ["data of x", "A", "B", "A", "B", "A", "B"]
+
+
+def test_what_takes_long_is_not_repeated(workshop):
+    slow = workshop.solver("slow", 5, 2 * PATIENCE, facts={"rank": 3})
+    rows = measure(workshop.case("x", workshop.solver("A", 1), slow), 5)
+    assert workshop.calls.count("slow") == 2
+    assert workshop.calls.count("A") == 5
+    assert (rows[1]["facts"]["rank"], len(rows[1]["runs"])) == (3, 2)
 
 
 def test_facts_are_asked_for_after_the_clock_has_stopped(workshop):

@@ -32,6 +32,11 @@ class Step:
     total: int
 
 
+PATIENCE = 100.0
+"""Seconds: a run that took longer is not repeated. The table says so; repeating such runs would take most of the time
+of a benchmark, to tell 100 times as long from 101.
+"""
+
 Observer = Callable[[Step], None]
 
 
@@ -145,7 +150,7 @@ def measure(
     data = case.make() if able else None
     for number in range(1, runs + 1):
         for turn in able:
-            if not turn.broken:
+            if not (turn.broken or turn.is_slow):
                 show(f"{turn.solver.name}, run {number} of {runs}")
                 turn.take(case, data, is_last=number == runs)
     if case.memory is not None:
@@ -172,6 +177,10 @@ class _Turn:
     def seconds(self) -> float | None:
         return statistics.median(run["seconds"] for run in self.runs) if self.runs else None
 
+    @property
+    def is_slow(self) -> bool:
+        return any(run["seconds"] > PATIENCE for run in self.runs)
+
     def take(self, case: Case, data: Any, *, is_last: bool) -> None:
         """Run once, timed; then judge, not timed."""
         try:
@@ -193,7 +202,7 @@ class _Turn:
         # A limit explains a wrong answer, not the other way round.
         if limit or wrong:
             self._fail("; ".join(filter(None, (limit, wrong))))
-        if is_last:
+        if is_last or self.is_slow:
             said = {name: fact() if callable(fact) else fact for name, fact in answer.facts.items()}
             self.facts = {**said, **scores}
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from twofold.benchmarks.cases import Benchmark, Record
 from twofold.benchmarks.results import machine_line
+from twofold.benchmarks.runner import PATIENCE
 
 Lines = list[list[str]]
 
@@ -17,7 +18,8 @@ def report(benchmark: Benchmark, header: Mapping[str, Any], cases: Sequence[Reco
     parts = [
         f"# Benchmark: {benchmark.name}{small}",
         f"Made by `twofold benchmark {benchmark.name}`. Solvers take turns in each round; the median of the rounds "
-        "is given, and how many times the first solver's it is. Judging an answer is not timed.",
+        "is given, and how many times the first solver's it is. Judging an answer is not timed. A run of more than "
+        f"{PATIENCE:g} s is not repeated.",
         f"Machine: {machine_line(header['machine'])}.",
     ]
     for group, about in benchmark.groups.items():
@@ -53,12 +55,12 @@ def table(benchmark: Benchmark, records: Sequence[Record]) -> tuple[list[str], L
         for row in record["rows"]:
             if row["outcome"] == "skipped":
                 continue
-            seconds, ratio = row["seconds"], row["ratio"]
+            ratio = row["ratio"]
             lines.append(
                 [
                     name,
                     row["solver"],
-                    "" if seconds is None else f"{seconds:.3g}",
+                    _seconds(row, record["settings"].get("runs", 1)),
                     "" if ratio is None else f"{ratio:.3g}×",
                     *(column.show(row) for column in benchmark.columns),
                     "ok" if row["outcome"] == "ok" else f"{row['outcome']}: {row['reason']}",
@@ -116,6 +118,14 @@ def aligned(heads: Sequence[str], lines: Lines) -> str:
         "  ".join(cell + " " * (width - len(cell)) for cell, width in zip(row, widths, strict=True)) for row in rows
     ]
     return "\n".join(line.rstrip() for line in padded)
+
+
+def _seconds(row: Mapping[str, Any], asked: int) -> str:
+    if row["seconds"] is None:
+        return ""
+    n_runs = len(row["runs"])
+    fewer = "" if n_runs >= asked else f" ({n_runs} run{'s' if n_runs > 1 else ''})"
+    return f"{row['seconds']:.3g}{fewer}"
 
 
 def _rounds(records: Sequence[Record]) -> str:
