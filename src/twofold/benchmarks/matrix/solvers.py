@@ -1,7 +1,7 @@
 """Who splits them. Each prepares (imports, converts its input) and returns the run that is timed.
 
 Peers are used as their documentation says; what each has to be told stands in its name. How large a problem each is
-given keeps the whole benchmark at about two hours on two cores.
+given keeps the whole benchmark to two or three hours on two cores, half of them for the phase transition.
 """
 
 from __future__ import annotations
