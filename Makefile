@@ -29,8 +29,8 @@ lint: $(VENV)/.test-installed $(VENV)/.lint-installed ## ruff and mypy
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-bench: $(VENV)/.bench-installed ## the benchmarks of this repository, into benchmarks/results (takes half an hour)
-	@$(BIN)/python benchmarks/matrix/run.py
+bench: $(VENV)/.bench-installed ## the benchmarks, into benchmarks/ (hours; matrices go on where they were stopped)
+	@$(BIN)/twofold benchmark --out benchmarks/results
 	@$(BIN)/python benchmarks/image/run.py
 
 docs: $(VENV)/.docs-installed ## the documentation, into docs/_build/html

@@ -32,6 +32,7 @@ ROOMS = [
     ["estimators", "nn", "optim", "datasets", "metrics", "io"],
     ["plots"],
     ["report"],
+    ["benchmarks"],
     ["cli"],
     ["__main__", "__init__"],
 ]

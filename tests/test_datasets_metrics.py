@@ -23,8 +23,49 @@ def test_low_rank_plus_sparse_is_what_it_says():
     np.testing.assert_array_equal(data.observed[seen], (data.low_rank + data.outliers)[seen])
 
 
+@pytest.mark.parametrize("condition", [1, 10, 100.0])
+def test_condition_number_is_that_asked_for_and_the_size_of_the_entries_stays(condition):
+    data = datasets.low_rank_plus_sparse((70, 50), 5, 0.1, condition=condition, random_state=0)
+    sigma = np.linalg.svd(data.low_rank, compute_uv=False)
+    assert sigma[0] / sigma[4] == pytest.approx(condition)
+    np.testing.assert_allclose(sigma[:4] / sigma[1:5], condition ** (1 / 4))
+    assert sigma[5] < 1e-12 * sigma[0]
+    assert np.sqrt(np.mean(data.low_rank**2)) == pytest.approx(np.sqrt(5))
+
+
+def test_float32_is_the_same_matrix_in_fewer_digits():
+    options = {"missing_fraction": 0.1, "noise": 0.01, "random_state": 0}
+    single = datasets.low_rank_plus_sparse((40, 30), 3, 0.2, dtype=np.float32, **options)
+    double = datasets.low_rank_plus_sparse((40, 30), 3, 0.2, **options)
+    for name in ("observed", "low_rank", "outliers"):
+        assert getattr(single, name).dtype == np.float32
+        assert getattr(double, name).dtype == np.float64
+        np.testing.assert_allclose(getattr(single, name), getattr(double, name), rtol=1e-5, atol=1e-5)
+
+
+def test_moving_blobs_are_a_still_background_and_what_covers_it():
+    clip = datasets.moving_blobs(24, 32, 30, random_state=0)
+    assert clip.observed.dtype == clip.low_rank.dtype == np.float32
+    assert clip.observed.shape == (24 * 32, 30)
+    sigma = np.linalg.svd(clip.low_rank, compute_uv=False)
+    assert sigma[1] < 1e-5 * sigma[0]
+    background = clip.outliers == 0
+    np.testing.assert_array_equal(clip.observed[background], clip.low_rank[background])
+    assert clip.observed.min() >= 0
+    assert clip.observed.max() <= 255
+    covered = ~background
+    assert (covered.sum(0) > 0).all()  # something in every frame
+    assert (covered[:, 1:] != covered[:, :-1]).any(axis=0).all()  # and it moves
+    assert (datasets.moving_blobs(8, 8, 2, n_blobs=0, random_state=0).outliers == 0).all()
+    noisy = datasets.moving_blobs(24, 32, 30, noise=1, random_state=0)
+    np.testing.assert_array_equal(noisy.outliers, clip.outliers)
+    assert (noisy.observed - clip.observed).std() == pytest.approx(1, rel=0.05)
+
+
 def test_same_seed_same_bits():
     for make in (
+        lambda seed: datasets.low_rank_plus_sparse(20, 2, 0.1, condition=9, random_state=seed).observed,
+        lambda seed: datasets.moving_blobs(12, 10, 5, random_state=seed).observed,
         lambda seed: datasets.low_rank_plus_sparse(20, 2, 0.1, noise=0.1, random_state=seed).observed,
         lambda seed: datasets.sensor_matrix(40, 20, random_state=seed).observed,
         lambda seed: datasets.salt_and_pepper(np.full((20, 20), 7, np.uint8), 0.5, random_state=seed),
@@ -74,6 +115,12 @@ def test_impulses(dtype):
         (lambda: datasets.low_rank_plus_sparse(5, 1, 1.1), "outlier_fraction"),
         (lambda: datasets.low_rank_plus_sparse(5, 1, 0.1, missing_fraction=1), "missing_fraction"),
         (lambda: datasets.low_rank_plus_sparse(5, 1, 0.1, noise=math.nan), "noise"),
+        (lambda: datasets.low_rank_plus_sparse(5, 1, 0.1, condition=0.5), "condition"),
+        (lambda: datasets.low_rank_plus_sparse(5, 1, 0.1, condition=math.inf), "condition"),
+        (lambda: datasets.moving_blobs(4, 9, 9), "height"),
+        (lambda: datasets.moving_blobs(9, 9, 1), "n_frames"),
+        (lambda: datasets.moving_blobs(9, 9, 9, n_blobs=-1), "n_blobs"),
+        (lambda: datasets.moving_blobs(9, 9, 9, noise=-1), "noise"),
         (lambda: datasets.sensor_matrix(3), "n_times"),
         (lambda: datasets.sensor_matrix(spike_fraction=0.9), "spike_fraction"),
         (lambda: datasets.salt_and_pepper(np.zeros(5), 0.1), "image"),
@@ -87,6 +134,15 @@ def test_impulses(dtype):
 def test_errors_name_the_argument(call, name):
     with pytest.raises(ValueError, match=f"^{name}"):
         call()
+
+
+def test_errors_name_the_dtype():
+    for call in (
+        lambda: datasets.low_rank_plus_sparse(5, 1, 0.1, dtype=np.float16),
+        lambda: datasets.moving_blobs(9, 9, 9, dtype=int),
+    ):
+        with pytest.raises(TypeError, match=r"^dtype"):
+            call()
 
 
 def test_psnr_and_ssim_agree_with_scikit_image():

@@ -23,7 +23,7 @@ def test_import_is_light():
     assert not loaded & {*HEAVY, "numpy", "typer", "rich"}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["image", "--help"], ["--version"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["image", "--help"], ["benchmark", "--help"], ["--version"]])
 def test_help_is_light(arguments):
     loaded = modules_after(f"from twofold.cli.app import run; assert run({arguments!r}) == 0")
     assert not loaded & {*HEAVY, "numpy"}

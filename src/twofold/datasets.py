@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-Matrix = NDArray[np.float64]
+Matrix = NDArray[Any]
 RandomState = int | np.random.Generator | None
 
 
@@ -19,7 +19,8 @@ class LowRankPlusSparse:
 
     Attributes
     ----------
-    observed, low_rank, outliers : float64 ndarray of shape (m, n)
+    observed, low_rank, outliers : ndarray of shape (m, n)
+        float64 or float32, as asked for.
     rank : int
     """
 
@@ -36,11 +37,15 @@ def low_rank_plus_sparse(
     *,
     missing_fraction: float = 0.0,
     noise: float = 0.0,
+    condition: float | None = None,
+    dtype: DTypeLike = np.float64,
     random_state: RandomState = None,
 ) -> LowRankPlusSparse:
     """Make a random low-rank matrix with gross outliers.
 
-    X = UVᵀ with standard normal factors; the outliers are uniform in ±2·mean|X| on a random set of entries.
+    X = UVᵀ with standard normal factors, or X = P·diag(σ)·Qᵀ with random orthonormal factors and σ falling
+    geometrically by ``condition`` in all; the root mean square of its entries is sqrt(rank) either way. The outliers
+    are uniform in ±2·mean|X| on a random set of entries.
 
     Parameters
     ----------
@@ -54,6 +59,11 @@ def low_rank_plus_sparse(
         Share of all entries that are NaN in ``observed``, chosen independently of the outliers.
     noise : float, default 0
         Standard deviation of dense normal noise on ``observed``.
+    condition : float, optional
+        Ratio of the largest to the smallest non-zero singular value of X, from 1 on. None: that of the normal
+        factors, which is close to 1 where the rank is small beside m and n.
+    dtype : numpy.float64 or numpy.float32
+        Of all three matrices.
     random_state : int, numpy.random.Generator or None
 
     Returns
@@ -64,6 +74,8 @@ def low_rank_plus_sparse(
     ------
     ValueError
         If an argument is out of its range.
+    TypeError
+        For another dtype.
 
     Examples
     --------
@@ -80,20 +92,122 @@ def low_rank_plus_sparse(
     _check_fraction("missing_fraction", missing_fraction)
     if missing_fraction == 1:
         raise ValueError("missing_fraction=1: less than 1 is accepted")
-    if not (math.isfinite(noise) and noise >= 0):
-        raise ValueError(f"noise={noise!r}: a number from 0 on is accepted")
+    _check_noise(noise)
+    if condition is not None and not (math.isfinite(condition) and condition >= 1):
+        raise ValueError(f"condition={condition!r}: None and a number from 1 on are accepted")
+    if np.dtype(dtype) not in (np.float64, np.float32):
+        raise TypeError(f"dtype={np.dtype(dtype)}: float64 and float32 are accepted")
     rng = np.random.default_rng(random_state)
-    low_rank = rng.standard_normal((m, rank)) @ rng.standard_normal((rank, n))
+    left, right = rng.standard_normal((m, rank)), rng.standard_normal((rank, n))
+    low_rank = left @ right if condition is None or rank == 0 else _conditioned(left, right, condition)
     # An all-zero X of rank 0 has no magnitude to follow: outliers of size up to 1 then.
     limit = 2 * float(np.abs(low_rank).mean()) or 1.0
     outliers = np.zeros((m, n))
     struck = _choose(rng, m * n, outlier_fraction)
     outliers.reshape(-1)[struck] = rng.uniform(-limit, limit, struck.size)
+    low_rank, outliers = low_rank.astype(dtype, copy=False), outliers.astype(dtype, copy=False)
     observed = low_rank + outliers
     if noise:
-        observed += noise * rng.standard_normal((m, n))
+        observed += (noise * rng.standard_normal((m, n))).astype(dtype, copy=False)
     observed.reshape(-1)[_choose(rng, m * n, missing_fraction)] = np.nan
     return LowRankPlusSparse(observed, low_rank, outliers, rank)
+
+
+def _conditioned(left: Matrix, right: Matrix, condition: float) -> Matrix:
+    """P·diag(σ)·Qᵀ with the ranges of the factors given, entries of root mean square sqrt(rank)."""
+    (m, rank), n = left.shape, right.shape[1]
+    sigma = np.geomspace(condition, 1.0, rank)
+    sigma *= math.sqrt(m * n * rank) / np.linalg.norm(sigma)
+    return (np.linalg.qr(left)[0] * sigma) @ np.linalg.qr(right.T)[0].T
+
+
+def moving_blobs(
+    height: int,
+    width: int,
+    n_frames: int,
+    *,
+    n_blobs: int = 6,
+    noise: float = 0.0,
+    dtype: DTypeLike = np.float32,
+    random_state: RandomState = None,
+) -> LowRankPlusSparse:
+    """Make the video of a camera at rest: a still picture under slowly changing light, and blobs that move.
+
+    A pixel × frame matrix of grey values in about [0, 255]. The background is the picture times the light of the
+    frame, so of rank 1; where a blob covers a pixel, ``outliers`` is the blob's grey minus the background.
+
+    Parameters
+    ----------
+    height, width : int
+        Of a frame, at least 8 each; m = height·width.
+    n_frames : int
+        n, at least 2.
+    n_blobs : int
+        Discs with a radius of a sixteenth to an eighth of the shorter side, each with its own grey, path and speed.
+    noise : float, default 0
+        Standard deviation of dense normal noise on ``observed``, in grey levels. Cameras have about 1.
+    dtype : numpy.float32 or numpy.float64
+    random_state : int, numpy.random.Generator or None
+
+    Returns
+    -------
+    LowRankPlusSparse
+        Of rank 1.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of its range.
+    TypeError
+        For another dtype.
+
+    Examples
+    --------
+    >>> clip = moving_blobs(24, 32, 20, random_state=0)
+    >>> clip.observed.shape, bool(0.01 < (clip.outliers != 0).mean() < 0.2)
+    ((768, 20), True)
+    """
+    for name, value, least in (
+        ("height", height, 8), ("width", width, 8), ("n_frames", n_frames, 2), ("n_blobs", n_blobs, 0)
+    ):  # fmt: skip
+        if value < least:
+            raise ValueError(f"{name}={value!r}: {least} or more are accepted")
+    _check_noise(noise)
+    if np.dtype(dtype) not in (np.float64, np.float32):
+        raise TypeError(f"dtype={np.dtype(dtype)}: float64 and float32 are accepted")
+    rng = np.random.default_rng(random_state)
+    rows, columns = np.mgrid[:height, :width]
+    time = np.arange(n_frames)
+    light = 1 + 0.15 * np.sin(2 * np.pi * (time / max(n_frames, 240) + rng.random()))
+    low_rank = np.outer(_still_picture(rng, rows / height, columns / width), light).astype(dtype)
+    outliers = np.zeros_like(low_rank)
+    side = min(height, width)
+    for _ in range(n_blobs):
+        radius, grey = rng.uniform(side / 16, side / 8), rng.uniform(0, 255)
+        start = rng.uniform(0, (height, width))
+        speed = rng.uniform(-1, 1, 2) * side / 60
+        for frame in time:
+            # A blob that leaves on one side comes back on the other.
+            y, x = (start + speed * frame) % (height, width)
+            covered = ((rows - y) ** 2 + (columns - x) ** 2 < radius**2).reshape(-1)
+            outliers[covered, frame] = grey - low_rank[covered, frame]
+    observed = low_rank + outliers
+    if noise:
+        observed += (noise * rng.standard_normal(observed.shape)).astype(dtype, copy=False)
+    return LowRankPlusSparse(observed, low_rank, outliers, 1)
+
+
+def _still_picture(rng: np.random.Generator, y: Matrix, x: Matrix) -> Matrix:
+    """Smooth shades between 40 and 200 with edges: a sum of waves and a few rectangles; flattened."""
+    picture = np.zeros(y.shape)
+    for _ in range(6):
+        frequency, phase = rng.uniform(-4, 4, 2), rng.uniform(0, 2 * np.pi)
+        picture += np.cos(2 * np.pi * (frequency[0] * y + frequency[1] * x) + phase)
+    for _ in range(5):
+        top, left = rng.uniform(0, 0.8, 2)
+        picture[(y > top) & (y < top + 0.25) & (x > left) & (x < left + 0.2)] += rng.uniform(-3, 3)
+    low, high = picture.min(), picture.max()
+    return (40 + 160 * (picture - low) / max(high - low, 1e-12)).reshape(-1)
 
 
 @dataclass(frozen=True)
@@ -283,3 +397,8 @@ def _choose(rng: np.random.Generator, size: int, fraction: float) -> NDArray[np.
 def _check_fraction(name: str, value: float, largest: float = 1.0) -> None:
     if not 0 <= value <= largest:
         raise ValueError(f"{name}={value!r}: 0 to {largest:g} is accepted")
+
+
+def _check_noise(noise: float) -> None:
+    if not (math.isfinite(noise) and noise >= 0):
+        raise ValueError(f"noise={noise!r}: a number from 0 on is accepted")

@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from twofold import __version__
+from twofold.cli.benchmark import benchmark
 from twofold.cli.demo import demo
 from twofold.cli.image import image
 from twofold.cli.matrix import matrix
@@ -33,6 +34,7 @@ app.command()(demo)
 app.command()(image)
 app.command()(matrix)
 app.command()(video)
+app.command()(benchmark)
 
 
 def _version(asked: bool) -> None:

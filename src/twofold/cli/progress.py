@@ -12,6 +12,8 @@ from twofold.history import Record
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from twofold.benchmarks.runner import Step
+
 _VERBS = {"identify": "identifying", "polish": "polishing", "certify": "certifying", "descent": "descending"}
 
 
@@ -67,3 +69,51 @@ class ProgressBar:
             self._task = self._progress.add_task(f"{self._title}: {verb}", total=record.n_steps, residual="")
         residual = f"residual {record.residual:.1e}" if math.isfinite(record.residual) else ""
         self._progress.update(self._task, completed=record.step, total=record.n_steps, residual=residual)
+
+
+class PartsBar:
+    """Shows how many parts of a benchmark are finished, and what it is at. A context manager.
+
+    Parameters
+    ----------
+    title : str
+        In front of the bar.
+    """
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> PartsBar:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+            self._progress = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("{task.fields[words]}", markup=False),
+                console=Console(stderr=True),
+                # Solvers are timed while this is shown.
+                refresh_per_second=1,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._progress.start()
+            self._task = self._progress.add_task(self._title, total=None, words="")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def __call__(self, step: Step) -> None:
+        """Show a step."""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=step.done, total=step.total, words=step.words)

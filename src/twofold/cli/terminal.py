@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from twofold.io.errors import FileError
+from twofold.io.json_values import finite
 
 
 class CommandError(Exception):
@@ -63,24 +63,3 @@ def errors_name(source: Path, what: str) -> Iterator[None]:
         if not (isinstance(error, MemoryError) or "out of memory" in words or "not enough memory" in words):
             raise
         raise FileError(source, f"there is not enough memory for {what} of this size") from error
-
-
-def finite(value: Any) -> Any:
-    """The value with nan and inf replaced by None, and NumPy's numbers by Python's.
-
-    Examples
-    --------
-    >>> finite({"gap": float("inf"), "shape": (2, 3)})
-    {'gap': None, 'shape': [2, 3]}
-    """
-    if isinstance(value, dict):
-        return {str(name): finite(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    if isinstance(value, bool | str) or value is None:
-        return value
-    if hasattr(value, "item"):
-        value = value.item()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if isinstance(value, int | bool) else str(value)
