@@ -36,6 +36,9 @@ SAMPLE = 20_000
 DETERMINED = 1.2
 """An exact fit is believed at once where every line keeps so many times as many entries as the rank, and 5."""
 
+WITHIN = 30.0
+"""An exact fit calls no residual an outlier that is within so many times the root mean square that it may have."""
+
 FINE = 1.5
 """In float64, where hardly anyone's place is in doubt any more, the threshold falls by decay**FINE."""
 
@@ -232,5 +235,9 @@ def polish(
         dU, dV = tangent_step(U, V, E, 1 / (share * problem.observed_fraction))
         U, V = U + dU, V + dV
         step += 1
+    if stop == "exact":
+        # What is within the tolerance is no outlier, however much smaller most residuals are.
+        threshold = max(threshold, WITHIN * tol * _product_norm(U, V) / n_observed**0.5)
+        torch.hardshrink(outliers, threshold, out=outliers)
     n_kept = n_observed - int(outliers.count_nonzero())
     return Polished(U, V, threshold, size / max(n_kept, 1) ** 0.5, n_kept / n_observed, stop, step)
