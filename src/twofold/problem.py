@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,6 +10,9 @@ import torch
 from torch import Tensor
 
 from twofold.operators import LinearMap
+
+SAMPLE = 50_000
+"""Values of which the median magnitude is taken."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,9 @@ class Problem:
     def __post_init__(self) -> None:
         if not self.values.is_floating_point():
             raise TypeError(f"values: dtype {self.values.dtype}; a floating-point tensor is accepted")
-        if not bool(torch.isfinite(self.values).all()):
+        # One cheap pass decides nearly always; squares of very large numbers overflow, and then it takes the other.
+        is_finite = math.isfinite(float(torch.linalg.vector_norm(self.values)))
+        if not is_finite and not bool(torch.isfinite(self.values).all()):
             raise ValueError("values: contains nan or inf; mark missing entries in `observed` instead")
         if self.observed is not None:
             if self.observed.dtype != torch.bool or self.observed.shape != self.values.shape:
@@ -57,6 +63,20 @@ class Problem:
     def norm(self) -> float:
         """‖y‖, the Frobenius norm of what was observed."""
         return float(torch.linalg.vector_norm(self.values))
+
+    @cached_property
+    def typical(self) -> float:
+        """Median magnitude of the values that are not zero; 0 where all are. Of many values, from a random sample."""
+        sizes = self.values.reshape(-1)
+        if sizes.numel() > SAMPLE:
+            generator = torch.Generator(device=sizes.device).manual_seed(0)
+            some = sizes[torch.randint(sizes.numel(), (SAMPLE,), generator=generator, device=sizes.device)].abs()
+            some = some[some > 0]
+            if len(some) > SAMPLE // 100:
+                return float(some.median())
+        sizes = sizes.abs()
+        sizes = sizes[sizes > 0]
+        return float(sizes.median()) if len(sizes) else 0.0
 
     def residual(self, x: Tensor, s: Tensor, out: Tensor | None = None) -> Tensor:
         """r = y − A(x) − s on the observed entries, zero elsewhere; in ``out`` where given, else a new tensor."""

@@ -19,7 +19,7 @@ from twofold.problem import Problem
 UNEVEN = 8.0
 """Lines are balanced where the largest scale is more than so many times the median one."""
 
-SAMPLE = 201
+SAMPLE = 101
 """Entries of a line from which its median is taken."""
 
 ROUNDS = 2

@@ -13,6 +13,7 @@ outliers than it can bear).
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,25 +112,38 @@ def _numpy64(array: Any) -> np.ndarray:
     return np.asarray(array, dtype=np.float64)
 
 
+def _lower_gram(B: Tensor, blocks: int = 4) -> Tensor:
+    """AᵀA, its lower triangle of blocks only: all that a Cholesky factorization reads."""
+    n = B.shape[1]
+    edges = [n * k // blocks for k in range(blocks + 1)]
+    gram = B.new_zeros(n, n)
+    for low, high in itertools.pairwise(edges):
+        torch.mm(B[:, low:high].T, B[:, :high], out=gram[low:high, :high])
+    return gram
+
+
 def norm_above_one(A: Tensor) -> float:
     """max(‖A‖, 1) up to a relative rounding error of 1e-11.
 
     c²·I − AᵀA is positive definite just where ‖A‖ < c, and a Cholesky factorization that succeeds proves it at a
-    fraction of the price of singular values; those are computed only where it fails. In float32 first, with a margin
-    far above its rounding errors, which are at most about n·2⁻²⁴ here.
+    fraction of the price of singular values; those are computed only where it fails.
     """
+    if _is_below(A, 1.0 + 2e-11):
+        return 1.0
     B = A if A.shape[0] >= A.shape[1] else A.T
-    rough = B.float()
-    shifted = rough.T @ rough
-    shifted.neg_().diagonal().add_(1.0 - max(1e-4, 2 * len(B) * 2.0**-24))
-    if int(torch.linalg.cholesky_ex(shifted)[1]) == 0:
-        return 1.0
-    gram = B.T @ B
-    shifted = -gram
-    shifted.diagonal().add_(1.0 + 2e-11)
-    if int(torch.linalg.cholesky_ex(shifted)[1]) == 0:
-        return 1.0
-    return max(float(torch.linalg.eigvalsh(gram)[-1].clamp(min=0)) ** 0.5, 1.0)
+    return max(float(torch.linalg.eigvalsh(B.T @ B)[-1].clamp(min=0)) ** 0.5, 1.0)
+
+
+def is_below_one(A: Tensor) -> bool:
+    """Whether float32 proves ‖A‖ < 1, with a margin far above its rounding errors of at most about n·2⁻²⁴."""
+    return _is_below(A.float(), 1.0 - max(1e-4, 2 * max(A.shape) * 2.0**-24))
+
+
+def _is_below(A: Tensor, square: float) -> bool:
+    """Whether ‖A‖² < square."""
+    shifted = _lower_gram(A if A.shape[0] >= A.shape[1] else A.T).neg_()
+    shifted.diagonal().add_(square)
+    return int(torch.linalg.cholesky_ex(shifted)[1]) == 0
 
 
 def outer_triplets(A: Tensor, amount: float) -> tuple[Tensor, Tensor, Tensor]:

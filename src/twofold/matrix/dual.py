@@ -16,7 +16,7 @@ from torch import Tensor
 
 from twofold.history import History
 from twofold.matrix.anderson import Anderson
-from twofold.matrix.certificate import norm_above_one, outer_triplets
+from twofold.matrix.certificate import is_below_one, norm_above_one, outer_triplets
 from twofold.problem import Problem
 
 ROUNDS = 250
@@ -90,6 +90,11 @@ class _Equations:
         U, V = self.factors[A.dtype]
         return (torch.cat([U, B], 1) @ torch.cat([A, V], 1).T).mul_(self.free)
 
+    def rest(self, N: Tensor) -> Tensor:
+        """N − UVᵀ."""
+        U, V = self.factors[N.dtype]
+        return torch.addmm(N, U, V.T, alpha=-1)
+
     def off_tangent(self, N: Tensor, X: Tensor) -> Tensor:
         """(N − UVᵀ)·X, without forming the difference."""
         U, V = self.factors[N.dtype]
@@ -156,7 +161,7 @@ class _SpectralBall:
         a, sigma, bt = torch.linalg.svd(triangle)
         if sigma[0] <= NEAR:
             return left @ a, sigma, basis @ bt.T
-        return outer_triplets(torch.addmm(N, U, V.T, alpha=-1), slack)
+        return outer_triplets(self.equations.rest(N), slack)
 
 
 class Schedule:
@@ -242,8 +247,9 @@ def dual_certificate(
             exact = equations.project(N.double(), exactly=True)
             if problem.observed is not None:
                 exact *= problem.observed  # zero there up to rounding already
-            # Subspace iteration can overlook a direction: believe the bound, not the estimate.
-            norm = norm_above_one(exact)
+            # Subspace iteration can overlook a direction: believe a bound, not the estimate. By the equations the
+            # norm of ν is 1, or that of its part off the tangent space where this is larger.
+            norm = 1.0 if is_below_one(equations.rest(exact)) else norm_above_one(exact)
             if norm <= 1 + 1e-9:
                 return exact, norm
         if schedule.has_stalled(excess):

@@ -56,11 +56,10 @@ class Fit(Polished):
         norm = float(((self.U.T @ self.U) * (self.V.T @ self.V)).sum().clamp(min=0)) ** 0.5
         return self.noise * (self.freedom / share) ** 0.5 / norm if norm > 0 else 0.0
 
-    def split(self) -> tuple[Tensor, Tensor]:
-        """Residual of the fit, and which observed entries it takes for outliers."""
-        zero = torch.zeros((), dtype=self.U.dtype, device=self.U.device)
-        R = self.problem.residual(self.U @ self.V.T, zero)
-        return R, R.abs() > self.threshold
+    def residual(self) -> Tensor:
+        """Y − U·Vᵀ on the observed entries."""
+        R = torch.addmm(self.problem.values, self.U, self.V.T, alpha=-1)
+        return R if self.problem.observed is None else R.mul_(self.problem.observed)
 
     def left_over(self) -> Problem:
         """The inliers' residual as an observation of its own, outliers taken for missing.
@@ -68,7 +67,7 @@ class Fit(Polished):
         In a line that lost many entries the components that the fit lacks are strong: its entries count as outliers
         only by the line's own median residual.
         """
-        R, outlying = self.split()
+        R, outlying = self.residual(), self.outlying.clone()
         for lines, along, beyond in zip(self.lost_lines, (R, R.T), (outlying, outlying.T), strict=True):
             if bool(lines.any()):
                 size = along[lines].abs()
@@ -89,9 +88,8 @@ class Fit(Polished):
     @cached_property
     def lost_shares(self) -> tuple[Tensor, Tensor]:
         """Share of the observed entries of each row, and of each column, that are outliers."""
-        outlying = self.split()[1]
         rows, columns = self._lengths
-        return outlying.sum(1) / rows, outlying.sum(0) / columns
+        return self.outlying.sum(1) / rows, self.outlying.sum(0) / columns
 
     @cached_property
     def lost_lines(self) -> tuple[Tensor, Tensor]:

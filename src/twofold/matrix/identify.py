@@ -159,8 +159,7 @@ def _clipped(problem: Problem) -> Problem:
     """The observation, huge values clipped; without an operator, in float32."""
     is_sensed = problem.operator is not None
     y = problem.values if is_sensed else problem.values.float()
-    magnitudes = y.abs()
-    bound = (SENSING_CLIP if is_sensed else CLIP) * float(magnitudes[magnitudes > 0].median())
+    bound = (SENSING_CLIP if is_sensed else CLIP) * problem.typical
     return Problem(y.clamp(-bound, bound), problem.observed, problem.operator)
 
 

@@ -77,6 +77,8 @@ def _as_observation(
         dtype = values.dtype if values.is_floating_point() else torch.float64
         dtype = torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
     values = values.detach().to(device=as_device(device, values.device), dtype=dtype)
+    if math.isfinite(float(torch.linalg.vector_norm(values))):
+        return Problem(values)
     if bool(torch.isinf(values).any()):
         raise ValueError(f"{name}: contains inf; finite numbers are accepted, and NaN for missing entries")
     missing = torch.isnan(values)

@@ -53,12 +53,6 @@ class PatientPolish:
     generator: torch.Generator
     history: History
 
-    @cached_property
-    def typical(self) -> float:
-        """Median magnitude of the observed entries that are not zero."""
-        sizes = self.problem.values.abs()
-        return float(sizes[sizes > 0].median())
-
     @property
     def budget(self) -> int:
         """Steps left."""
@@ -77,7 +71,7 @@ class PatientPolish:
                     break
             fits.append(fit)
             # A residual this small with lines left out is an exact fit missed in haste, not a component too few.
-            in_haste = fit.rms <= NEARLY_EXACT * self.typical and fit.loses_lines
+            in_haste = fit.rms <= NEARLY_EXACT * self.problem.typical and fit.loses_lines
             if fit.stop == "plateau" and not in_haste and not fit.is_white:
                 break
         exact = [fit for fit in fits if fit.stop == "exact"]

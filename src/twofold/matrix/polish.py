@@ -57,6 +57,8 @@ class Polished:
     U, V : Tensor of shape (m, r) and (n, r)
     threshold : float
         Last threshold: larger residuals were outliers.
+    outlying : bool Tensor of shape (m, n)
+        Which they were.
     rms : float
         Root mean square of the inliers' residual.
     kept : float
@@ -72,6 +74,7 @@ class Polished:
     U: Tensor
     V: Tensor
     threshold: float
+    outlying: Tensor
     rms: float
     kept: float
     stop: Stop
@@ -239,5 +242,6 @@ def polish(
         # What is within the tolerance is no outlier, however much smaller most residuals are.
         threshold = max(threshold, WITHIN * tol * _product_norm(U, V) / n_observed**0.5)
         torch.hardshrink(outliers, threshold, out=outliers)
-    n_kept = n_observed - int(outliers.count_nonzero())
-    return Polished(U, V, threshold, size / max(n_kept, 1) ** 0.5, n_kept / n_observed, stop, step)
+    outlying = outliers != 0
+    n_kept = n_observed - int(outlying.count_nonzero())
+    return Polished(U, V, threshold, outlying, size / max(n_kept, 1) ** 0.5, n_kept / n_observed, stop, step)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
+from torch import Tensor
 
 from twofold.history import History
 from twofold.matrix.balance import balance_of
@@ -130,9 +131,12 @@ class ThreeActs:
 
     def _first_threshold(self, found: Identified) -> float:
         """The largest residual, but no more than the fit can be wrong by: an outlier of 1e6 is none of its error."""
-        X = found.U @ found.V.T
-        R = self.problem.residual(X, torch.zeros((), dtype=X.dtype, device=X.device))
-        return min(float(R.abs().max()), max(2 * float(X.abs().max()), 3 * self.polisher.typical))
+        X = found.U.float() @ found.V.float().T
+        largest = 2 * _largest(X)
+        R = X.neg_().add_(self.problem.values)
+        if self.problem.observed is not None:
+            R *= self.problem.observed
+        return min(_largest(R), max(largest, 3 * self.problem.typical))
 
     def _conclude(self, fit: Fit) -> Recovered:
         if fit.stop == "exact" and self._is_sparse(fit):
@@ -179,11 +183,9 @@ class ThreeActs:
         P, sigma, Q = factor_svd(fit.U, fit.V)
         rank = int((sigma > 10 * self.tol * sigma[0]).sum()) if len(sigma) else 0
         dtype = fit.U.dtype
-        R, outlying = fit.split()
-        return Recovered(
-            P[:, :rank].to(dtype), sigma[:rank].to(dtype), Q[:, :rank].to(dtype), R * outlying, status, noise=noise,
-            error_estimate=error,
-        )  # fmt: skip
+        outliers = fit.residual().mul_(fit.outlying)
+        P, sigma, Q = P[:, :rank].to(dtype), sigma[:rank].to(dtype), Q[:, :rank].to(dtype)
+        return Recovered(P, sigma, Q, outliers, status, noise=noise, error_estimate=error)
 
     def _convex(self, reason: str, fit: Fit | None = None) -> Recovered:
         """The convex program that the descent leads to, solved directly."""
@@ -203,7 +205,7 @@ class ThreeActs:
         if solution.converged:
             root = solution.sigma.sqrt()
             U, V = ((factor * root).to(self.problem.values.dtype) for factor in (solution.U, solution.V))
-            again = self.polisher.run(U, V, NEAR_SOLUTION * self.polisher.typical)
+            again = self.polisher.run(U, V, NEAR_SOLUTION * self.problem.typical)
             if again.stop == "exact" and again.kept * self.problem.n_observed >= OVERDETERMINED * again.freedom:
                 cause = f"Act 1: {reason}, so the convex program was solved, and its solution polished."
                 return self._from_fit(again, Status("recovered", True, cause))
@@ -221,3 +223,9 @@ class ThreeActs:
             status,
             dual_variable=solution.dual_variable,
         )
+
+
+def _largest(A: Tensor) -> float:
+    """Largest magnitude."""
+    low, high = A.aminmax()
+    return max(-float(low), float(high))
