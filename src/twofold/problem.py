@@ -65,6 +65,14 @@ class Problem:
         return float(torch.linalg.vector_norm(self.values))
 
     @cached_property
+    def line_lengths(self) -> tuple[Tensor, Tensor]:
+        """Observed entries of each row, and of each column, of a matrix."""
+        m, n = self.values.shape
+        if self.observed is None:
+            return torch.tensor([n]), torch.tensor([m])
+        return self.observed.sum(1), self.observed.sum(0)
+
+    @cached_property
     def typical(self) -> float:
         """Median magnitude of the values that are not zero; 0 where all are. Of many values, from a random sample."""
         sizes = self.values.reshape(-1)

@@ -17,6 +17,7 @@ from torch import Tensor
 from twofold.history import History
 from twofold.matrix.anderson import Anderson
 from twofold.matrix.certificate import is_below_one, norm_above_one, outer_triplets
+from twofold.matrix.sweep import row_blocks
 from twofold.problem import Problem
 
 ROUNDS = 250
@@ -76,8 +77,14 @@ class _Equations:
         self.free = (~fixed).float()
 
     def pin(self, N: Tensor) -> Tensor:
-        """N with the fixed entries at their values."""
-        return torch.where(self.fixed, self.signs.to(N.dtype) * self.lam, N)
+        """N with the fixed entries at their values; in place."""
+        for rows in row_blocks(N.shape):
+            N[rows] = torch.where(self.fixed[rows], self.signs[rows].to(N.dtype) * self.lam, N[rows])
+        return N
+
+    def largest_free(self, N: Tensor) -> float:
+        """Largest magnitude of a free entry."""
+        return max(float((N[rows] * self.free[rows]).abs_().max()) for rows in row_blocks(N.shape))
 
     def coordinates(self, W: Tensor) -> tuple[Tensor, Tensor]:
         """(A, B) of P_T(W)."""
@@ -85,15 +92,36 @@ class _Equations:
         WV = W @ V
         return W.T @ U, WV - U @ (U.T @ WV)
 
-    def element(self, A: Tensor, B: Tensor) -> Tensor:
-        """(U·Aᵀ + B·Vᵀ) on the free entries, zero on the others."""
+    def _element(self, left: Tensor, right: Tensor, rows: slice) -> Tensor:
+        """Some rows of an element of the tangent space, left·rightᵀ, on the free entries; zero on the others."""
+        return (left[rows] @ right.T).mul_(self.free[rows])
+
+    def _factors_of(self, A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
+        """(left, right) with U·Aᵀ + B·Vᵀ = left·rightᵀ."""
         U, V = self.factors[A.dtype]
-        return (torch.cat([U, B], 1) @ torch.cat([A, V], 1).T).mul_(self.free)
+        return torch.cat([U, B], 1), torch.cat([A, V], 1)
+
+    def add_element(self, nu: Tensor, A: Tensor, B: Tensor) -> None:
+        """ν ← ν + (U·Aᵀ + B·Vᵀ) on the free entries."""
+        left, right = self._factors_of(A, B)
+        for rows in row_blocks(nu.shape):
+            nu[rows] += self._element(left, right, rows)
+
+    def normal(self, A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
+        """Coordinates of the free part of U·Aᵀ + B·Vᵀ, block by block: nothing of Y's size is written."""
+        U, V = self.factors[A.dtype]
+        left, right = self._factors_of(A, B)
+        WV, WU = torch.empty_like(B), torch.zeros_like(A)
+        for rows in row_blocks(self.free.shape):
+            Z = self._element(left, right, rows)
+            torch.mm(Z, V, out=WV[rows])
+            WU.addmm_(Z.T, U[rows])
+        return WU, WV - U @ (U.T @ WV)
 
     def rest(self, N: Tensor) -> Tensor:
-        """N − UVᵀ."""
+        """N − UVᵀ, in N's memory."""
         U, V = self.factors[N.dtype]
-        return torch.addmm(N, U, V.T, alpha=-1)
+        return N.addmm_(U, V.T, alpha=-1)
 
     def off_tangent(self, N: Tensor, X: Tensor) -> Tensor:
         """(N − UVᵀ)·X, without forming the difference."""
@@ -101,7 +129,7 @@ class _Equations:
         return torch.addmm(N @ X, U, V.T @ X, alpha=-1)
 
     def project(self, N: Tensor, exactly: bool = False) -> Tensor:
-        """Nearest point: ν = N on the fixed entries pinned, plus the free part of a tangent element.
+        """Nearest point to N, in N's memory: the fixed entries pinned, plus the free part of a tangent element.
 
         That element comes from conjugate gradients in float32, to ROUGH; or to EXACT by iterative refinement.
         """
@@ -114,7 +142,7 @@ class _Equations:
             if size <= EXACT * V.shape[1] ** 0.5:
                 break
             A, B = self._solve(A.float() / size, B.float() / size, FINE if exactly else ROUGH)
-            nu += self.element(A.to(N.dtype) * size, B.to(N.dtype) * size)
+            self.add_element(nu, A.to(N.dtype) * size, B.to(N.dtype) * size)
         return nu
 
     def _solve(self, A: Tensor, B: Tensor, tol: float) -> tuple[Tensor, Tensor]:
@@ -125,7 +153,7 @@ class _Equations:
         for _ in range(MAX_CG):
             if square <= tol * tol:
                 break
-            image = torch.cat(self.coordinates(self.element(direction[: len(A)], direction[len(A) :])))
+            image = torch.cat(self.normal(direction[: len(A)], direction[len(A) :]))
             curvature = float((direction * image).sum())
             if curvature <= 0.0:
                 break
@@ -161,7 +189,7 @@ class _SpectralBall:
         a, sigma, bt = torch.linalg.svd(triangle)
         if sigma[0] <= NEAR:
             return left @ a, sigma, basis @ bt.T
-        return outer_triplets(self.equations.rest(N), slack)
+        return outer_triplets(self.equations.rest(N.clone()), slack)
 
 
 class Schedule:
@@ -215,7 +243,7 @@ def dual_certificate(
     U, V : Tensor of shape (m, r) and (n, r)
         Orthonormal columns, in float64: the singular vectors of X. r may be 0.
     signs : Tensor of shape (m, n)
-        Signs of the outliers, 0 elsewhere; any dtype.
+        Signs of the outliers, 0 elsewhere; any dtype, int8 is enough.
     alpha : float
     generator : torch.Generator
     history : History
@@ -239,8 +267,7 @@ def dual_certificate(
     schedule = Schedule()
     for step in range(1, rounds + 1):
         left, sigma, right = ball.leading(N, schedule.slack)
-        low, high = (N * equations.free).aminmax()
-        entry_excess = max(-float(low), float(high)) / lam - 1
+        entry_excess = equations.largest_free(N) / lam - 1
         excess = max(entry_excess, float(sigma[0]) - 1 if len(sigma) else -1.0)
         history.add("certify", step, rounds, max(excess, 0.0), share)
         if excess <= -schedule.margin:
@@ -249,7 +276,7 @@ def dual_certificate(
                 exact *= problem.observed  # zero there up to rounding already
             # Subspace iteration can overlook a direction: believe a bound, not the estimate. By the equations the
             # norm of ν is 1, or that of its part off the tangent space where this is larger.
-            norm = 1.0 if is_below_one(equations.rest(exact)) else norm_above_one(exact)
+            norm = 1.0 if is_below_one(equations.rest(exact.float())) else norm_above_one(exact)
             if norm <= 1 + 1e-9:
                 return exact, norm
         if schedule.has_stalled(excess):

@@ -48,7 +48,7 @@ def as_solution(
         )
     return LowRankSolution(
         low_rank=as_input(low_rank),
-        outliers=as_input(outlier_unit * found.outliers),
+        outliers=as_input(found.outliers.mul_(outlier_unit)),
         rank=len(sigma),
         factors=(as_input(found.P), as_input(sigma), as_input(found.Q.T)),
         status=status,

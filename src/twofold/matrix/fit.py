@@ -11,6 +11,7 @@ from torch import Tensor
 
 from twofold.matrix.identify import range_finder
 from twofold.matrix.polish import Polished
+from twofold.matrix.sweep import line_counts
 from twofold.problem import Problem
 
 WHITE = 1.2
@@ -77,19 +78,13 @@ class Fit(Polished):
         return Problem(R * kept, kept)
 
     @cached_property
-    def _lengths(self) -> tuple[Tensor, Tensor]:
-        """Observed entries of each row, and of each column."""
-        m, n = self.problem.values.shape
-        observed = self.problem.observed
-        if observed is None:
-            return torch.tensor(n), torch.tensor(m)
-        return observed.sum(1).clamp(min=1), observed.sum(0).clamp(min=1)
-
-    @cached_property
     def lost_shares(self) -> tuple[Tensor, Tensor]:
         """Share of the observed entries of each row, and of each column, that are outliers."""
-        rows, columns = self._lengths
-        return self.outlying.sum(1) / rows, self.outlying.sum(0) / columns
+        rows, columns = (
+            lost / length.clamp(min=1)
+            for lost, length in zip(line_counts(self.outlying), self.problem.line_lengths, strict=True)
+        )
+        return rows, columns
 
     @cached_property
     def lost_lines(self) -> tuple[Tensor, Tensor]:
@@ -97,7 +92,7 @@ class Fit(Polished):
         share = 1 - self.kept
         rows, columns = (
             lost > share + 6 * (share * (1 - share) / length) ** 0.5 + 2 / length
-            for lost, length in zip(self.lost_shares, self._lengths, strict=True)
+            for lost, length in zip(self.lost_shares, self.problem.line_lengths, strict=True)
         )
         return rows, columns
 

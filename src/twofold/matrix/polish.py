@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from twofold.history import History
+from twofold.matrix.sweep import Residual, line_counts
 from twofold.problem import Problem
 
 REOPEN = 30.0
@@ -30,7 +31,7 @@ then comes in was no outlier."""
 MAX_REOPENINGS = 3
 """After so many openings that each changed the inliers the fit counts as unsettled."""
 
-SAMPLE = 20_000
+SAMPLE = 8192
 """Entries from which the median is estimated."""
 
 DETERMINED = 1.2
@@ -96,10 +97,9 @@ def _product_norm(U: Tensor, V: Tensor) -> float:
     return float(((U.T @ U).double() * (V.T @ V).double()).sum().clamp(min=0)) ** 0.5
 
 
-def tangent_step(U: Tensor, V: Tensor, E: Tensor, length: float) -> tuple[Tensor, Tensor]:
-    """Changes of the factors that lead from X = U·Vᵀ to X + length·P_T(E), to first order; of E's dtype."""
-    U, V = U.to(E.dtype), V.to(E.dtype)
-    EV, EU = E @ V, E.T @ U
+def tangent_step(U: Tensor, V: Tensor, EV: Tensor, EU: Tensor, length: float) -> tuple[Tensor, Tensor]:
+    """Changes of the factors that lead from X = U·Vᵀ to X + length·P_T(E), to first order, from E·V and Eᵀ·U."""
+    U, V = U.to(EV.dtype), V.to(EV.dtype)
     inv_u, inv_v = _inverse_gram(U), _inverse_gram(V)
     shared = inv_u @ (U.T @ EV) @ inv_v
     dU = torch.addmm(EV @ inv_v, U, shared, alpha=-0.5)
@@ -108,40 +108,43 @@ def tangent_step(U: Tensor, V: Tensor, E: Tensor, length: float) -> tuple[Tensor
 
 
 class _Sample:
-    """Median magnitude of a residual, and how much of it is beyond a threshold, on a fixed random sample."""
+    """Residuals at a fixed random sample of the observed entries: their median, and how many a threshold keeps."""
 
     def __init__(self, problem: Problem, generator: torch.Generator) -> None:
-        size = problem.values.numel()
-        count = min(size, int(SAMPLE / max(problem.observed_fraction, 0.05)))
-        device = problem.values.device
-        if count < size:
-            self.index = torch.randint(size, (count,), generator=generator, device=device)
+        Y = problem.values
+        count = min(Y.numel(), int(SAMPLE / max(problem.observed_fraction, 0.05)))
+        if count < Y.numel():
+            index = torch.randint(Y.numel(), (count,), generator=generator, device=Y.device)
         else:
-            self.index = torch.arange(size, device=device)
+            index = torch.arange(Y.numel(), device=Y.device)
         if problem.observed is not None:
-            self.index = self.index[problem.observed.reshape(-1)[self.index]]
-        self._sizes = torch.zeros(1)
+            index = index[problem.observed.reshape(-1)[index]]
+        self._values = Y.reshape(-1)[index]
+        self._rows, self._columns = index // Y.shape[1], index % Y.shape[1]
+        self._sizes = self._values[:0]
 
-    def median(self, R: Tensor) -> float:
-        """Median of |R|."""
-        if self.index.numel() == 0:
+    def median(self, U: Tensor, V: Tensor) -> float:
+        """Median of |Y − U·Vᵀ|."""
+        if len(self._values) == 0:
             return 0.0
-        self._sizes = torch.take(R, self.index).abs_()
+        self._sizes = (self._values - (U[self._rows] * V[self._columns]).sum(1)).abs_()
         return float(self._sizes.median())
 
     def kept(self, threshold: float) -> float:
-        """Share of the last R's entries within a threshold."""
-        return float((self._sizes <= threshold).float().mean())
+        """Share of the last residuals within a threshold."""
+        return float((self._sizes <= threshold).float().mean()) if len(self._sizes) else 1.0
 
 
-def _determined(problem: Problem, outliers: Tensor, rank: int) -> bool:
+def _determined(outlying: Tensor, lengths: tuple[Tensor, Tensor], rank: int) -> bool:
     """Whether every row and column keeps more entries than it has unknowns.
 
     An exact fit of so many entries of a line is no accident: then no entry that it leaves out was left out in haste.
     """
-    kept = outliers == 0 if problem.observed is None else (outliers == 0) & problem.observed
     enough = DETERMINED * rank + 5
-    return all(int(kept.sum(dim).min()) >= min(enough, kept.shape[dim]) for dim in (0, 1))
+    return all(
+        bool((length - lost >= torch.clamp(length, max=enough)).all())
+        for length, lost in zip(lengths, line_counts(outlying), strict=True)
+    )
 
 
 def polish(
@@ -189,38 +192,31 @@ def polish(
     n_observed = max(problem.n_observed, 1)
     norm = problem.norm or 1.0
     freedom = U.shape[1] * (Y.shape[0] + Y.shape[1] - U.shape[1])
-    sample = _Sample(problem, generator)
+    sample, residual = _Sample(problem, generator), Residual(problem)
     best, since_best, kept_when_exact = float("inf"), 0, [-1]
     stop: Stop = "max_iter"
     step = 0
-    # Buffers: fresh memory costs as much as the arithmetic. The residual is exact in Y's dtype and then small: its
-    # products with the factors need no more than float32, as in any iterative refinement.
-    is_fine = Y.dtype == torch.float64
-    E, outliers = (torch.empty_like(Y, dtype=torch.float32) for _ in range(2))
-    R = torch.empty_like(Y) if is_fine else E
-    decay = decay**FINE if is_fine else decay
+    decay = decay**FINE if Y.dtype == torch.float64 else decay
     while True:
-        torch.addmm(Y, U, V.T, alpha=-1, out=R)
-        if problem.observed is not None:
-            R *= problem.observed
-        if is_fine:
-            E.copy_(R)
-        median = sample.median(E)
+        median = sample.median(U, V)
         if threshold is None:
-            threshold = float(torch.linalg.vector_norm(E, torch.inf))
+            threshold = residual.largest(U, V)
         elif step > 0:
             threshold = max(decay * threshold, floor * median)
         share = sample.kept(threshold)
-        torch.hardshrink(E, threshold, out=outliers)
-        E -= outliers
-        size = float(torch.linalg.vector_norm(E))
-        history.add("polish", step, max_iter, size / norm, 1 - share)
-        if not size <= 1e3 * norm or share * n_observed <= min(freedom, n_observed - 1):
+        inliers = residual.sweep(U, V, threshold)
+        history.add("polish", step, max_iter, inliers.size / norm, 1 - share)
+        if not inliers.size <= 1e3 * norm or share * n_observed <= min(freedom, n_observed - 1):
             stop = "collapsed"
             break
-        if size <= tol * _product_norm(U, V):
-            n_kept = n_observed - int(outliers.count_nonzero())
-            if not confirm or n_kept == kept_when_exact[-1] or _determined(problem, outliers, U.shape[1]):
+        if inliers.size <= tol * _product_norm(U, V):
+            outlying = residual.outlying(U, V, threshold)
+            n_kept = n_observed - int(outlying.count_nonzero())
+            if (
+                not confirm
+                or n_kept == kept_when_exact[-1]
+                or _determined(outlying, problem.line_lengths, U.shape[1])
+            ):
                 stop = "exact"
                 break
             if len(kept_when_exact) > MAX_REOPENINGS:
@@ -235,13 +231,13 @@ def polish(
             break
         if step == max_iter:
             break
-        dU, dV = tangent_step(U, V, E, 1 / (share * problem.observed_fraction))
+        dU, dV = tangent_step(U, V, inliers.EV, inliers.EU, 1 / (max(share, 1e-3) * problem.observed_fraction))
         U, V = U + dU, V + dV
         step += 1
     if stop == "exact":
         # What is within the tolerance is no outlier, however much smaller most residuals are.
         threshold = max(threshold, WITHIN * tol * _product_norm(U, V) / n_observed**0.5)
-        torch.hardshrink(outliers, threshold, out=outliers)
-    outlying = outliers != 0
+    outlying = residual.outlying(U, V, threshold)
     n_kept = n_observed - int(outlying.count_nonzero())
-    return Polished(U, V, threshold, outlying, size / max(n_kept, 1) ** 0.5, n_kept / n_observed, stop, step)
+    rms = inliers.size / max(n_kept, 1) ** 0.5
+    return Polished(U, V, threshold, outlying, rms, n_kept / n_observed, stop, step)

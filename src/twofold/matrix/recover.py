@@ -138,8 +138,7 @@ def robust_pca(
             history=history,
         )
     else:
-        acts = ThreeActs(problem, weight, n_components, inner_tol, max_iter, generator, history)
-        found = acts.run()
+        found = ThreeActs(problem, weight, n_components, inner_tol, max_iter, generator, history).run()
     n_iter = len(history)
     certificate = _certify(problem, found, weight, unit, generator, history) if certify else None
     settings: Settings = {
@@ -166,7 +165,7 @@ def _certify(
     if nu is None:
         # Where dense noise is left over the program's optimum lies elsewhere, and more rounds cannot close the gap.
         rounds = ROUNDS if found.noise == 0.0 else 1
-        signs = found.outliers.sign().float()
+        signs = found.outliers.sign().to(torch.int8)
         nu, norm = dual_certificate(exact, P, Q, signs, alpha, generator=generator, history=history, rounds=rounds)
     X = (P * sigma) @ Q.T
     primal, dual = duality_gap(exact, float(sigma.sum()), X, nu, alpha, norm)
