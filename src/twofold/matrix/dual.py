@@ -271,19 +271,19 @@ def dual_certificate(
         excess = max(entry_excess, float(sigma[0]) - 1 if len(sigma) else -1.0)
         history.add("certify", step, rounds, max(excess, 0.0), share)
         if excess <= -schedule.margin:
-            exact = equations.project(N.double(), exactly=True)
+            N = equations.project(N.double(), exactly=True)
             if problem.observed is not None:
-                exact *= problem.observed  # zero there up to rounding already
+                N *= problem.observed  # zero there up to rounding already
             # Subspace iteration can overlook a direction: believe a bound, not the estimate. By the equations the
             # norm of ν is 1, or that of its part off the tangent space where this is larger.
-            norm = 1.0 if is_below_one(equations.rest(exact.float())) else norm_above_one(exact)
+            norm = 1.0 if is_below_one(equations.rest(N.float())) else norm_above_one(N)
             if norm <= 1 + 1e-9:
-                return exact, norm
+                return N, norm
         if schedule.has_stalled(excess):
             break
         if schedule.slack > SLACK:
             N = N.double()  # what is left to gain is below float32's rounding
-            left, right = left.double(), right.double()
+        left, right = left.to(N.dtype), right.to(N.dtype)
         large = sigma > schedule.slack
         bound = schedule.slack * lam
         tightened = N - (left[:, large] * (sigma[large] - schedule.slack).to(N.dtype)) @ right[:, large].T
