@@ -58,6 +58,9 @@ ratio stays well below; see tests/matrix/test_acts.py."""
 WEAK_GAP = 1.4
 """Smallest ratio that names a rank after MAX_STEPS; the polish then tells whether it was right."""
 
+STRONG = 0.3
+"""Where singular values decay without a gap, those of more than this share of the largest are fitted first."""
+
 Factors = AsymmetricFactors | SymmetricFactors
 
 INTERIOR = 0.75
@@ -89,6 +92,11 @@ class Identified:
     def rank(self) -> int:
         """Number of columns of the factors."""
         return self.U.shape[1]
+
+    @property
+    def stands_out(self) -> bool:
+        """Whether there is a gap."""
+        return self.gap >= MIN_GAP
 
 
 def range_finder(Y: Tensor, width: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -191,6 +199,7 @@ def identify(
     alpha: float,
     at_most: int | None = None,
     rest: bool = False,
+    strongest: bool = False,
     symmetric: bool = False,
     metric: Callable[[Tensor], Tensor] | None = None,
     generator: torch.Generator,
@@ -209,6 +218,8 @@ def identify(
         fewer, this many otherwise.
     rest : bool
         Whether the observation is what an earlier fit left over.
+    strongest : bool
+        Look at one width only and, where no gap shows, take the components of more than STRONG times the largest.
     symmetric : bool
         X = U·Uᵀ; the operator's adjoint gives symmetric matrices.
     metric : callable, optional
@@ -236,6 +247,8 @@ def identify(
         rank, gap = largest_gap(sigma)
         if at_most is not None:
             rank = min(rank if gap >= MIN_GAP else at_most, at_most, width)
+        elif gap < MIN_GAP and strongest:
+            rank = min(int((sigma > STRONG * sigma[0]).sum()), max(int(INTERIOR * width), 1))
         elif gap < MIN_GAP and rest:
             return None
         elif gap < MIN_GAP and width < widest:

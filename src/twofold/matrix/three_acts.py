@@ -29,7 +29,7 @@ from twofold.matrix.recovered import Recovered, nothing_found
 from twofold.problem import Problem
 from twofold.status import Status
 
-MAX_ROUNDS = 8
+MAX_ROUNDS = 12
 """How often act 1 may look at what a fit left over."""
 
 TINY = 8
@@ -102,32 +102,45 @@ class ThreeActs:
             return self._only_outliers("n_components=0: every entry is an outlier.")
         if min(self.problem.values.shape) < TINY and target is None:
             return self._convex("too small a matrix for a gap in its singular values to name the rank")
-        found = self._identify(self.problem, target)
-        if found is None and self._is_sparse():
-            return self._only_outliers("Most entries are zero: every other one is an outlier, and the rank is 0.")
+        found = self._identify(self.problem, target, strongest=target is None)
+        if found is not None and target is None and not found.stands_out:
+            if self._is_sparse():
+                return self._only_outliers("Most entries are zero: every other one is an outlier, and the rank is 0.")
+            fit = self._stages(found, strongest=True)
+            if fit.stop == "exact":
+                return self._conclude(fit)
+            found = self._identify(self.problem, target)
         if found is None:
             return self._convex("no gap in the singular values: no rank stands out")
+        return self._conclude(self._stages(found))
+
+    def _stages(self, found: Identified, strongest: bool = False) -> Fit:
+        """Polish what was found; look again at what that leaves over, until it is nothing, noise, or says no more."""
+        target = self.n_components
         fit = self.polisher.run(found.U, found.V, self._first_threshold(found))
         for _ in range(MAX_ROUNDS):
             missing = None if target is None else target - fit.rank
             if missing == 0 or fit.stop != "plateau" or (target is None and fit.is_white):
                 break
-            more = self._identify(fit.left_over(), missing, rest=True)
+            more = self._identify(fit.left_over(), missing, rest=True, strongest=strongest)
             if more is None:
                 break
             U, V = torch.cat([fit.U, more.U], 1), torch.cat([fit.V, more.V], 1)
             fit = self.polisher.run(U, V, fit.threshold)
-        return self._conclude(self.polisher.without_spurious(fit) if target is None else fit)
+        return self.polisher.without_spurious(fit) if target is None else fit
 
     @cached_property
     def polisher(self) -> PatientPolish:
         """Act 2 for the problem."""
         return PatientPolish(self.problem, self.tol, self.max_iter, self.generator, self.history)
 
-    def _identify(self, problem: Problem, at_most: int | None, rest: bool = False) -> Identified | None:
+    def _identify(
+        self, problem: Problem, at_most: int | None, rest: bool = False, strongest: bool = False
+    ) -> Identified | None:
         return identify(
-            problem, alpha=self.alpha, at_most=at_most, rest=rest, generator=self.generator, history=self.history
-        )
+            problem, alpha=self.alpha, at_most=at_most, rest=rest, strongest=strongest, generator=self.generator,
+            history=self.history,
+        )  # fmt: skip
 
     def _first_threshold(self, found: Identified) -> float:
         """The largest residual, but no more than the fit can be wrong by: an outlier of 1e6 is none of its error."""
