@@ -108,7 +108,9 @@ SHAPES = {"quadratic": (4, 4), "bilinear": (4, 6), "entries": (5, 6), "fourier":
 @pytest.mark.parametrize("name", MAPS)
 def test_ready_made_maps_pass_the_dot_test(name: str) -> None:
     like = MAPS[name].forward(torch.zeros(SHAPES[name], dtype=torch.float64))
-    as_linear_map(MAPS[name], SHAPES[name], like)
+    A = as_linear_map(MAPS[name], SHAPES[name], like)
+    x, v = torch.randn(SHAPES[name], dtype=torch.float64), torch.randn(like.shape, dtype=torch.float64)
+    assert float((A.forward(x) * v).sum()) == pytest.approx(float((x * A.adjoint(v)).sum()))
 
 
 def test_quadratic_is_a_quadratic_form() -> None:

@@ -17,7 +17,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 ROOMS = [
     ["status", "history", "operators", "devices"],
     ["problem", "observers", "adapters"],
-    ["outliers", "models", "matrix.anderson", "matrix.sweep"],
+    ["outliers", "models", "matrix.anderson", "matrix.conjugate", "matrix.sweep", "matrix.watch"],
     ["descent"],
     ["matrix.polish", "matrix.identify", "matrix.rows", "matrix.certificate", "matrix.inputs", "matrix.convex"],
     ["matrix.recovered", "matrix.fit", "matrix.dual"],

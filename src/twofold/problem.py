@@ -69,7 +69,7 @@ class Problem:
         """Observed entries of each row, and of each column, of a matrix."""
         m, n = self.values.shape
         if self.observed is None:
-            return torch.tensor([n]), torch.tensor([m])
+            return (self.values.new_tensor([n], dtype=torch.long), self.values.new_tensor([m], dtype=torch.long))
         return self.observed.sum(1), self.observed.sum(0)
 
     @cached_property

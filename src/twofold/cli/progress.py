@@ -17,7 +17,22 @@ if TYPE_CHECKING:
 _VERBS = {"identify": "identifying", "polish": "polishing", "certify": "certifying", "descent": "descending"}
 
 
-class ProgressBar:
+class _Bar:
+    """A rich bar that is stopped on the way out, whatever happened."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+
+class ProgressBar(_Bar):
     """Shows act, step, residual and the time left of the current act. A context manager.
 
     Parameters
@@ -27,9 +42,7 @@ class ProgressBar:
     """
 
     def __init__(self, title: str) -> None:
-        self._title = title
-        self._progress: Progress | None = None
-        self._task: TaskID | None = None
+        super().__init__(title)
         self._act = ""
 
     def __enter__(self) -> ProgressBar:
@@ -51,12 +64,6 @@ class ProgressBar:
             self._progress.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-
     def __call__(self, record: Record) -> None:
         """Show a record."""
         if self._progress is None:
@@ -71,7 +78,7 @@ class ProgressBar:
         self._progress.update(self._task, completed=record.step, total=record.n_steps, residual=residual)
 
 
-class PartsBar:
+class PartsBar(_Bar):
     """Shows how many parts of a benchmark are finished, and what it is at. A context manager.
 
     Parameters
@@ -79,11 +86,6 @@ class PartsBar:
     title : str
         In front of the bar.
     """
-
-    def __init__(self, title: str) -> None:
-        self._title = title
-        self._progress: Progress | None = None
-        self._task: TaskID | None = None
 
     def __enter__(self) -> PartsBar:
         if sys.stderr.isatty():
@@ -106,12 +108,6 @@ class PartsBar:
             self._progress.start()
             self._task = self._progress.add_task(self._title, total=None, words="")
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._progress is not None:
-            self._progress.stop()
 
     def __call__(self, step: Step) -> None:
         """Show a step."""

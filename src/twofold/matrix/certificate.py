@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from twofold.matrix.sweep import largest
 from twofold.operators import LinearMap
 from twofold.problem import Problem
 
@@ -166,6 +167,5 @@ def duality_gap(
     if problem.observed is not None:
         S *= problem.observed
     primal = nuclear_norm + float(S.abs_().sum()) / alpha
-    low, high = nu.aminmax()
-    scale = max(norm_above_one(nu) if norm is None else norm, alpha * max(-float(low), float(high)))
+    scale = max(norm_above_one(nu) if norm is None else norm, alpha * largest(nu))
     return primal, float(torch.dot(nu.reshape(-1), problem.values.reshape(-1))) / scale

@@ -17,7 +17,8 @@ from torch import Tensor
 from twofold.history import History
 from twofold.matrix.anderson import Anderson
 from twofold.matrix.certificate import is_below_one, norm_above_one, outer_triplets
-from twofold.matrix.sweep import row_blocks
+from twofold.matrix.conjugate import conjugate_gradients
+from twofold.matrix.sweep import largest, row_blocks
 from twofold.problem import Problem
 
 ROUNDS = 250
@@ -84,7 +85,7 @@ class _Equations:
 
     def largest_free(self, N: Tensor) -> float:
         """Largest magnitude of a free entry."""
-        return max(float((N[rows] * self.free[rows]).abs_().max()) for rows in row_blocks(N.shape))
+        return max(largest(N[rows] * self.free[rows]) for rows in row_blocks(N.shape))
 
     def coordinates(self, W: Tensor) -> tuple[Tensor, Tensor]:
         """(A, B) of P_T(W)."""
@@ -146,22 +147,12 @@ class _Equations:
         return nu
 
     def _solve(self, A: Tensor, B: Tensor, tol: float) -> tuple[Tensor, Tensor]:
-        """Conjugate gradients for the tangent element whose free part has the tangent part (A, B), of norm 1."""
-        residual = torch.cat([A, B])
-        direction, solution = residual, torch.zeros_like(residual)
-        square = float((residual * residual).sum())
-        for _ in range(MAX_CG):
-            if square <= tol * tol:
-                break
-            image = torch.cat(self.normal(direction[: len(A)], direction[len(A) :]))
-            curvature = float((direction * image).sum())
-            if curvature <= 0.0:
-                break
-            solution = solution.add(direction, alpha=square / curvature)
-            residual = residual.sub(image, alpha=square / curvature)
-            square, previous = float((residual * residual).sum()), square
-            direction = torch.add(residual, direction, alpha=square / previous)
-        return solution[: len(A)], solution[len(A) :]
+        """Coordinates of the tangent element whose free part has the tangent part (A, B)."""
+        n = len(A)
+        both, _ = conjugate_gradients(
+            lambda x: torch.cat(self.normal(x[:n], x[n:])), torch.cat([A, B]), tol=tol, max_steps=MAX_CG
+        )
+        return both[:n], both[n:]
 
 
 class _SpectralBall:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from twofold.history import History
@@ -15,6 +16,14 @@ from twofold.status import Status
 
 CERTIFIED_GAP = 1e-4
 """Relative duality gap from which a solution is called certified."""
+
+
+def computed_with(values: Tensor) -> Settings:
+    """Where and by what an answer was computed, for its settings."""
+    return {
+        "dtype": str(values.dtype), "device": str(values.device), "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }  # fmt: skip
 
 
 def final_status(found: Recovered, certificate: Certificate | None, unit: float) -> Status:

@@ -12,6 +12,7 @@ from torch import Tensor
 from twofold.matrix.identify import range_finder
 from twofold.matrix.polish import Polished
 from twofold.matrix.sweep import line_counts
+from twofold.models.factored import degrees_of_freedom
 from twofold.problem import Problem
 
 WHITE = 1.2
@@ -39,7 +40,7 @@ class Fit(Polished):
     @property
     def freedom(self) -> int:
         """Degrees of freedom of the low-rank part."""
-        return self.rank * (len(self.U) + len(self.V) - self.rank)
+        return degrees_of_freedom((len(self.U), len(self.V)), self.rank)
 
     @cached_property
     def noise(self) -> float:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from twofold.descent import descend
 from twofold.history import History
-from twofold.models.factored import AsymmetricFactors, SymmetricFactors
+from twofold.models.factored import AsymmetricFactors, SymmetricFactors, degrees_of_freedom
 from twofold.outliers import DualOutliers
 from twofold.problem import Problem
 
@@ -65,6 +65,11 @@ Factors = AsymmetricFactors | SymmetricFactors
 
 INTERIOR = 0.75
 """A gap counts only at ranks up to this share of the factors' width: further out it may be their edge."""
+
+CONSTANTS: dict[str, float | str | bool] = {
+    "start": START, "beta": BETA, "tau": TAU, "min_gap": MIN_GAP, "weak_gap": WEAK_GAP,
+}  # fmt: skip
+"""Those of act 1, for the settings that a solution reports."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +163,7 @@ class _GapIsStable:
         if step == 0 or step % CHECK_EVERY:
             return False
         rank, gap = largest_gap(spectrum(self.factors.U, self.factors.V))
-        freedom = rank * (len(self.factors.U) + len(self.factors.V) - rank)
+        freedom = degrees_of_freedom((len(self.factors.U), len(self.factors.V)), rank)
         self.ranks.append(rank if gap >= MIN_GAP and freedom <= self.n_observed / 4 else 0)
         return self.ranks[-1] > 0 and len(self.ranks) >= 3 and len(set(self.ranks[-3:])) == 1
 
@@ -200,6 +205,7 @@ def identify(
     at_most: int | None = None,
     rest: bool = False,
     strongest: bool = False,
+    start_width: int | None = None,
     symmetric: bool = False,
     metric: Callable[[Tensor], Tensor] | None = None,
     generator: torch.Generator,
@@ -220,6 +226,8 @@ def identify(
         Whether the observation is what an earlier fit left over.
     strongest : bool
         Look at one width only and, where no gap shows, take the components of more than STRONG times the largest.
+    start_width : int, optional
+        Width of the factors to begin with. None: what the data's own spectrum asks for.
     symmetric : bool
         X = U·Uᵀ; the operator's adjoint gives symmetric matrices.
     metric : callable, optional
@@ -235,7 +243,12 @@ def identify(
     clipped = _clipped(problem)
     Y = clipped.pull_back(clipped.values if metric is None else metric(clipped.values))
     widest = min(Y.shape)
-    width = _start_width(Y, generator) if at_most is None else min(max(at_most + 5, 12), widest)
+    if start_width is not None:
+        width = min(start_width, widest)
+    elif at_most is None:
+        width = _start_width(Y, generator)
+    else:
+        width = min(max(at_most + 5, 12), widest)
     n_steps = 0
     max_steps = REST_STEPS if rest else MAX_STEPS
     while True:

@@ -15,21 +15,15 @@ second look before an exact fit is believed.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from twofold.history import History
 from twofold.matrix.sweep import Residual, line_counts
+from twofold.matrix.watch import REOPEN, Stop, Watch
+from twofold.models.factored import degrees_of_freedom
 from twofold.problem import Problem
-
-REOPEN = 30.0
-"""Where a line keeps too few entries the threshold is opened this far once more before a fit counts as exact: whoever
-then comes in was no outlier."""
-
-MAX_REOPENINGS = 3
-"""After so many openings that each changed the inliers the fit counts as unsettled."""
 
 SAMPLE = 8192
 """Entries from which the median is estimated."""
@@ -42,11 +36,6 @@ WITHIN = 30.0
 
 FINE = 1.5
 """In float64, where hardly anyone's place is in doubt any more, the threshold falls by decay**FINE."""
-
-PATIENCE = 8
-"""Steps without progress before a plateau is called."""
-
-Stop = Literal["exact", "plateau", "unsettled", "collapsed", "max_iter"]
 
 
 @dataclass(frozen=True)
@@ -65,10 +54,7 @@ class Polished:
     kept : float
         Share of the observed entries kept as inliers.
     stop : str
-        "exact": the inliers' residual is at the tolerance, and opening the threshold brings nobody back;
-        "plateau": it stopped improving above the tolerance; "unsettled": it is at the tolerance, but only because
-        ever other entries are left out;
-        "collapsed": fewer entries were kept than the factors have degrees of freedom, or the fit diverged.
+        See :data:`twofold.matrix.watch.Stop`.
     n_steps : int
     """
 
@@ -191,9 +177,9 @@ def polish(
     Y = problem.values
     n_observed = max(problem.n_observed, 1)
     norm = problem.norm or 1.0
-    freedom = U.shape[1] * (Y.shape[0] + Y.shape[1] - U.shape[1])
+    freedom = degrees_of_freedom((Y.shape[0], Y.shape[1]), U.shape[1])
     sample, residual = _Sample(problem, generator), Residual(problem)
-    best, since_best, kept_when_exact = float("inf"), 0, [-1]
+    watch = Watch()
     stop: Stop = "max_iter"
     step = 0
     decay = decay**FINE if Y.dtype == torch.float64 else decay
@@ -212,21 +198,13 @@ def polish(
         if inliers.size <= tol * _product_norm(U, V):
             outlying = residual.outlying(U, V, threshold)
             n_kept = n_observed - int(outlying.count_nonzero())
-            if (
-                not confirm
-                or n_kept == kept_when_exact[-1]
-                or _determined(outlying, problem.line_lengths, U.shape[1])
-            ):
-                stop = "exact"
+            beyond_doubt = not confirm or _determined(outlying, problem.line_lengths, U.shape[1])
+            end = watch.at_tolerance(n_kept, beyond_doubt)
+            if end is not None:
+                stop = end
                 break
-            if len(kept_when_exact) > MAX_REOPENINGS:
-                stop = "unsettled"
-                break
-            kept_when_exact.append(n_kept)
             threshold *= REOPEN / decay
-        since_best = 0 if median < 0.98 * best else since_best + 1
-        best = min(best, median)
-        if since_best >= PATIENCE and threshold <= 1.01 * floor * median:
+        if watch.has_stalled(median, threshold, floor):
             stop = "plateau"
             break
         if step == max_iter:

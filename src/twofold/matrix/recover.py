@@ -10,7 +10,7 @@ import torch
 from twofold.history import History, Observer
 from twofold.matrix.certificate import Certificate, duality_gap
 from twofold.matrix.dual import ROUNDS, dual_certificate
-from twofold.matrix.finish import as_solution, final_status
+from twofold.matrix.finish import as_solution, computed_with, final_status
 from twofold.matrix.inputs import Method, as_problem, as_seed, check_options
 from twofold.matrix.plain import plain_descent
 from twofold.matrix.recovered import Recovered, nothing_found
@@ -143,9 +143,8 @@ def robust_pca(
     certificate = _certify(problem, found, weight, unit, generator, history) if certify else None
     settings: Settings = {
         "method": method, "alpha": weight, "seed": seed, "tol": tol, "inner_tol": inner_tol, "max_iter": max_iter,
-        "unit": unit, "noise": found.noise * unit, "dtype": str(problem.values.dtype),
-        "device": str(problem.values.device), "threads": torch.get_num_threads(), "torch": torch.__version__,
-        **(found.constants),
+        "unit": unit, "noise": found.noise * unit, **computed_with(problem.values),
+        **found.constants,
     }  # fmt: skip
     status = final_status(found, certificate, unit)
     solution = as_solution(Y, found, status, certificate, n_iter, history, settings, unit=unit)

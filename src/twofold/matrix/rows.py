@@ -22,6 +22,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from twofold.matrix.sweep import row_blocks
+
 ANNEAL_STEPS = 60
 """The most values of σ in act 1."""
 
@@ -98,9 +100,7 @@ def split_rows(Y: Tensor, observed: Tensor | None, components: Tensor) -> Tensor
     V = components.double()
     # What rounding may leave of a residual that is zero, for scores of norm 1.
     rounding = 16 * max(torch.finfo(dtype).eps for dtype in (Y.dtype, components.dtype)) * float(V.norm(dim=0).max())
-    size = max(BLOCK // Y.shape[1], 1)
-    for i in range(0, len(Y), size):
-        block = slice(i, i + size)
+    for block in row_blocks(Y.shape, BLOCK):
         seen = None if observed is None else observed[block].double()
         z[block] = _split_block(Y[block].double(), seen, V, rounding)
         if seen is not None:

@@ -19,11 +19,17 @@ BLOCK = 1 << 20
 """Entries of a block: 4 MB in float32."""
 
 
-def row_blocks(shape: torch.Size | tuple[int, ...]) -> Iterator[slice]:
-    """Slices of rows that hold about BLOCK entries each."""
-    step = max(BLOCK // max(shape[1], 1), 1)
+def row_blocks(shape: torch.Size | tuple[int, ...], entries: int = BLOCK) -> Iterator[slice]:
+    """Slices of rows that hold about so many entries each."""
+    step = max(entries // max(shape[1], 1), 1)
     for start in range(0, shape[0], step):
         yield slice(start, min(start + step, shape[0]))
+
+
+def largest(A: Tensor) -> float:
+    """max |A|, without forming |A|."""
+    low, high = A.aminmax()
+    return max(-float(low), float(high))
 
 
 def line_counts(where: Tensor) -> tuple[Tensor, Tensor]:
@@ -94,4 +100,4 @@ class Residual:
     def largest(self, U: Tensor, V: Tensor) -> float:
         """max |R|."""
         blocks = row_blocks(self.problem.values.shape)
-        return max((float(self._block(U, V, rows).abs_().max()) for rows in blocks), default=0.0)
+        return max((largest(self._block(U, V, rows)) for rows in blocks), default=0.0)

@@ -7,25 +7,15 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
-from torch import Tensor
 
 from twofold.history import History
 from twofold.matrix.balance import balance_of
 from twofold.matrix.convex import pursue
 from twofold.matrix.fit import WHITE, Fit
-from twofold.matrix.identify import (
-    BETA,
-    CLIP,
-    MIN_GAP,
-    START,
-    TAU,
-    WEAK_GAP,
-    Identified,
-    factor_svd,
-    identify,
-)
+from twofold.matrix.identify import CLIP, CONSTANTS, Identified, factor_svd, identify
 from twofold.matrix.patience import PACES, ROUGH_TOL, PatientPolish
 from twofold.matrix.recovered import Recovered, nothing_found
+from twofold.matrix.sweep import largest
 from twofold.problem import Problem
 from twofold.status import Status
 
@@ -84,10 +74,7 @@ class ThreeActs:
 
     def run(self) -> Recovered:
         """Identify a rank, polish it, and look again at what is left, until that is nothing or noise."""
-        constants: dict[str, float | str | bool] = {
-            "start": START, "beta": BETA, "tau": TAU, "clip": CLIP, "min_gap": MIN_GAP, "weak_gap": WEAK_GAP,
-            "paces": str(PACES), "rough_tol": ROUGH_TOL, "white": WHITE,
-        }  # fmt: skip
+        constants = {**CONSTANTS, "clip": CLIP, "paces": str(PACES), "rough_tol": ROUGH_TOL, "white": WHITE}
         balance = balance_of(self.problem, self.generator)
         if balance is not None:
             found = replace(self, problem=balance.apply(self.problem))._run()
@@ -109,7 +96,7 @@ class ThreeActs:
             fit = self._stages(found, strongest=True)
             if fit.stop == "exact":
                 return self._conclude(fit)
-            found = self._identify(self.problem, target)
+            found = self._identify(self.problem, target, start_width=2 * found.width)
         if found is None:
             return self._convex("no gap in the singular values: no rank stands out")
         return self._conclude(self._stages(found))
@@ -135,21 +122,22 @@ class ThreeActs:
         return PatientPolish(self.problem, self.tol, self.max_iter, self.generator, self.history)
 
     def _identify(
-        self, problem: Problem, at_most: int | None, rest: bool = False, strongest: bool = False
-    ) -> Identified | None:
+        self, problem: Problem, at_most: int | None, rest: bool = False, strongest: bool = False,
+        start_width: int | None = None,
+    ) -> Identified | None:  # fmt: skip
         return identify(
-            problem, alpha=self.alpha, at_most=at_most, rest=rest, strongest=strongest, generator=self.generator,
-            history=self.history,
+            problem, alpha=self.alpha, at_most=at_most, rest=rest, strongest=strongest,
+            start_width=start_width, generator=self.generator, history=self.history,
         )  # fmt: skip
 
     def _first_threshold(self, found: Identified) -> float:
         """The largest residual, but no more than the fit can be wrong by: an outlier of 1e6 is none of its error."""
         X = found.U.float() @ found.V.float().T
-        largest = 2 * _largest(X)
+        bound = 2 * largest(X)
         R = X.neg_().add_(self.problem.values)
         if self.problem.observed is not None:
             R *= self.problem.observed
-        return min(_largest(R), max(largest, 3 * self.problem.typical))
+        return min(largest(R), max(bound, 3 * self.problem.typical))
 
     def _conclude(self, fit: Fit) -> Recovered:
         if fit.stop == "exact" and self._is_sparse(fit):
@@ -236,9 +224,3 @@ class ThreeActs:
             status,
             dual_variable=solution.dual_variable,
         )
-
-
-def _largest(A: Tensor) -> float:
-    """Largest magnitude."""
-    low, high = A.aminmax()
-    return max(-float(low), float(high))

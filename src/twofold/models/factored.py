@@ -25,6 +25,11 @@ import torch
 from torch import Tensor
 
 
+def degrees_of_freedom(shape: tuple[int, int], rank: int) -> int:
+    """r(m + n − r): the dimension of the m × n matrices of rank r."""
+    return rank * (shape[0] + shape[1] - rank)
+
+
 @dataclass
 class SymmetricFactors:
     """X = U·Uᵀ, positive semidefinite; U is n × k."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from twofold.history import History
 from twofold.matrix.fit import WHITE
-from twofold.matrix.identify import BETA, CLIP, MIN_GAP, START, TAU, WEAK_GAP, factor_svd, identify
+from twofold.matrix.identify import CONSTANTS, SENSING_CLIP, factor_svd, identify
 from twofold.matrix.recovered import Recovered, nothing_found
 from twofold.matrix.sensing.convex import pursue
 from twofold.matrix.sensing.metric import Metric
@@ -76,9 +76,8 @@ class SensingActs:
 
     def run(self) -> Recovered:
         """Identify a rank, polish it, and look again at what is left, until that is nothing or noise."""
-        constants: dict[str, float | str | bool] = {
-            "start": START, "beta": BETA, "tau": TAU, "clip": CLIP, "min_gap": MIN_GAP, "weak_gap": WEAK_GAP,
-            "paces": str(PACES), "white": WHITE, "symmetric": self.symmetric,
+        constants = {
+            **CONSTANTS, "clip": SENSING_CLIP, "paces": str(PACES), "white": WHITE, "symmetric": self.symmetric,
         }  # fmt: skip
         return replace(self._run(), constants=constants)
 

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from twofold.history import History
 from twofold.matrix.certificate import outer_triplets
+from twofold.matrix.conjugate import conjugate_gradients
 from twofold.matrix.dual import RELAX, Schedule
 from twofold.matrix.sensing.polish import tangent
 from twofold.operators import LinearMap
@@ -62,23 +63,17 @@ class _Equations:
     def project(self, nu: Tensor, tol: float) -> Tensor:
         """Nearest point: conjugate gradients on P_T A* free A P_T, for the multiplier of the first equation."""
         nu = torch.where(self.fixed, self.pinned, nu)
-        missing = self.PQ - tangent(self.P, self.Q, self.operator.adjoint(nu))
-        direction = missing
-        square = float((missing * missing).sum())
-        enough = max(tol * tol * square, 1e-30 * self.PQ.shape[0])
-        for _ in range(MAX_CG):
-            if square <= enough:
-                break
-            image = self.operator.forward(direction) * self.free
-            curvature = float((image * image).sum())
-            if curvature <= 0.0:
-                break
-            nu = torch.add(nu, image, alpha=square / curvature)
-            pulled = tangent(self.P, self.Q, self.operator.adjoint(image))
-            missing = torch.add(missing, pulled, alpha=-square / curvature)
-            square, previous = float((missing * missing).sum()), square
-            direction = torch.add(missing, direction, alpha=square / previous)
-        return nu
+        missing = self.PQ - self._pulled(nu)
+        # What is left at rounding level is not chased.
+        size = float(torch.linalg.vector_norm(missing))
+        tol = max(tol, 1e-15 * len(self.PQ) ** 0.5 / size) if size > 0 else 1.0
+        Z, _ = conjugate_gradients(
+            lambda Z: self._pulled(self.operator.forward(Z) * self.free), missing, tol=tol, max_steps=MAX_CG
+        )
+        return nu + self.operator.forward(Z) * self.free
+
+    def _pulled(self, nu: Tensor) -> Tensor:
+        return tangent(self.P, self.Q, self.operator.adjoint(nu))
 
 
 def dual_certificate(

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from twofold.history import History
+from twofold.matrix.conjugate import conjugate_gradients
 from twofold.matrix.sensing.certificate import duality_gap
 from twofold.problem import Problem
 
@@ -139,17 +140,6 @@ def _normal_equations(problem: Problem, seen: Tensor, nu: Tensor, right: Tensor)
     """Solve (AA* + I)·ν = right on the observed measurements, from the last ν."""
     operator = problem.operator
     assert operator is not None
-    rest = right - seen * operator.forward(operator.adjoint(nu)) - nu
-    direction = rest
-    square = float((rest * rest).sum())
-    enough = INNER_TOL**2 * square
-    for _ in range(INNER):
-        if square <= enough or square == 0.0:
-            break
-        image = seen * operator.forward(operator.adjoint(direction)) + direction
-        length = square / float((direction * image).sum())
-        nu = torch.add(nu, direction, alpha=length)
-        rest = torch.add(rest, image, alpha=-length)
-        square, previous = float((rest * rest).sum()), square
-        direction = torch.add(rest, direction, alpha=square / previous)
-    return nu
+    return conjugate_gradients(
+        lambda v: seen * operator.forward(operator.adjoint(v)) + v, right, tol=INNER_TOL, max_steps=INNER, start=nu
+    )[0]

@@ -12,26 +12,18 @@ few unknowns, r(n1 + n2 − r) of them, make conjugate gradients converge in a d
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from twofold.history import History
+from twofold.matrix.conjugate import conjugate_gradients
+from twofold.matrix.watch import REOPEN, Stop, Watch
+from twofold.models.factored import degrees_of_freedom
 from twofold.problem import Problem
 
 INNER = 100
 """The most conjugate-gradient steps of one Gauss–Newton step; where A is well-conditioned a handful suffices."""
-
-REOPEN = 30.0
-"""Before a fit counts as exact the threshold is opened this far once more: whoever then comes in was no outlier."""
-
-MAX_REOPENINGS = 3
-
-PATIENCE = 8
-"""Steps without progress before a plateau is called."""
-
-Stop = Literal["exact", "plateau", "unsettled", "collapsed", "max_iter"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +42,7 @@ class SensedFit:
         The most conjugate-gradient steps that a Gauss–Newton step took: where A is ill-conditioned on the tangent
         space they are many.
     stop : str
-        As in :class:`twofold.matrix.polish.Polished`.
+        See :data:`twofold.matrix.watch.Stop`.
     """
 
     P: Tensor
@@ -70,7 +62,7 @@ class SensedFit:
     @property
     def freedom(self) -> int:
         """Degrees of freedom of the low-rank part."""
-        return self.rank * (len(self.P) + len(self.Q) - self.rank)
+        return degrees_of_freedom((len(self.P), len(self.Q)), self.rank)
 
     def value(self) -> Tensor:
         """X."""
@@ -101,27 +93,14 @@ def retract(P: Tensor, sigma: Tensor, Q: Tensor, Z: Tensor) -> tuple[Tensor, Ten
 def gauss_newton_step(
     problem: Problem, P: Tensor, Q: Tensor, E: Tensor, kept: Tensor, tol: float
 ) -> tuple[Tensor, int]:
-    """The Z in the tangent space that explains E on the kept measurements, and how many CGLS steps it took."""
+    """The Z in the tangent space that explains E on the kept measurements, and how many CG steps it took."""
     operator = problem.operator
     assert operator is not None
-    rest = E
-    gradient = tangent(P, Q, operator.adjoint(rest))
-    Z, direction = torch.zeros_like(gradient), gradient
-    square = float((gradient * gradient).sum())
-    enough = tol**2 * square
-    n_steps = 0
-    while square > enough and n_steps < INNER:
-        n_steps += 1
-        image = operator.forward(direction) * kept
-        curvature = float((image * image).sum())
-        if curvature <= 0.0:
-            break
-        Z = Z + (square / curvature) * direction
-        rest = rest - (square / curvature) * image
-        gradient = tangent(P, Q, operator.adjoint(rest))
-        square, previous = float((gradient * gradient).sum()), square
-        direction = torch.add(gradient, direction, alpha=square / previous)
-    return Z, n_steps
+
+    def pulled(r: Tensor) -> Tensor:
+        return tangent(P, Q, operator.adjoint(r))
+
+    return conjugate_gradients(lambda Z: pulled(operator.forward(Z) * kept), pulled(E), tol=tol, max_steps=INNER)
 
 
 def polish(
@@ -163,11 +142,10 @@ def polish(
     y, observed, operator = problem.values, problem.observed, problem.operator
     assert operator is not None
     n_observed = problem.n_observed
-    freedom = len(sigma) * (len(P) + len(Q) - len(sigma))
-    nonzero = y[y != 0].abs()
-    negligible = tol * float(nonzero.median()) if len(nonzero) else 0.0  # where all that is kept is zero, so is X
+    freedom = degrees_of_freedom((len(P), len(Q)), len(sigma))
+    negligible = tol * problem.typical  # where all that is kept is zero, so is X
     threshold: float | None = None
-    best, since_best, kept_when_exact = float("inf"), 0, [-1]
+    watch = Watch()
     stop: Stop = "max_iter"
     step, n_inner = 0, 0
     while True:
@@ -191,18 +169,13 @@ def polish(
             stop = "collapsed"
             break
         if left <= tol * max(fitted, negligible * n_kept**0.5):
-            near = bool((outlying & (R.abs() <= REOPEN * threshold)).any())
-            if n_kept == kept_when_exact[-1] or not near:
-                stop = "exact"
+            none_near = not bool((outlying & (R.abs() <= REOPEN * threshold)).any())
+            end = watch.at_tolerance(n_kept, none_near)
+            if end is not None:
+                stop = end
                 break
-            if len(kept_when_exact) > MAX_REOPENINGS:
-                stop = "unsettled"
-                break
-            kept_when_exact.append(n_kept)
             threshold *= REOPEN / decay
-        since_best = 0 if median < 0.98 * best else since_best + 1
-        best = min(best, median)
-        if since_best >= PATIENCE and threshold <= 1.01 * floor * median:
+        if watch.has_stalled(median, threshold, floor):
             stop = "plateau"
             break
         if step == max_iter:

@@ -11,7 +11,7 @@ from torch import Tensor
 from twofold.adapters import as_linear_map
 from twofold.history import History, Observer
 from twofold.matrix.certificate import Certificate
-from twofold.matrix.finish import as_solution, final_status
+from twofold.matrix.finish import as_solution, computed_with, final_status
 from twofold.matrix.inputs import Method, as_measurements, as_seed, as_shape, check_options
 from twofold.matrix.plain import plain_descent
 from twofold.matrix.recovered import Recovered, nothing_found
@@ -179,8 +179,7 @@ def recover_low_rank(
         certificate = _certify(problem, found, weight, gain, unit, symmetric, A, generator, history)
     settings: Settings = {
         "method": method, "alpha": weight, "seed": seed, "tol": tol, "inner_tol": inner_tol, "max_iter": max_iter,
-        "unit": unit, "gain": gain, "noise": found.noise * gain * unit, "dtype": str(values.dtype),
-        "device": str(values.device), "threads": torch.get_num_threads(), "torch": torch.__version__,
+        "unit": unit, "gain": gain, "noise": found.noise * gain * unit, **computed_with(values),
         **found.constants,
     }  # fmt: skip
     status = final_status(found, certificate, gain * unit)

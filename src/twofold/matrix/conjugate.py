@@ -1,0 +1,58 @@
+"""Conjugate gradients for a positive semidefinite map of tensors of any shape: the one such loop for matrices.
+
+(New rows have their own, which solves for all rows at once: :mod:`twofold.matrix.rows`.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+def conjugate_gradients(
+    apply: Callable[[Tensor], Tensor], right: Tensor, *, tol: float, max_steps: int, start: Tensor | None = None
+) -> tuple[Tensor, int]:
+    """Solve apply(x) = right.
+
+    Parameters
+    ----------
+    apply : callable
+        Linear, symmetric and positive semidefinite; ``right`` is in its range, up to what ``tol`` forgives.
+    right : Tensor
+    tol : float
+        Residual that is good enough, relative to the first.
+    max_steps : int
+    start : Tensor, optional
+        None: zero.
+
+    Returns
+    -------
+    x : Tensor
+    n_steps : int
+        Applications of the map after the first residual.
+
+    Examples
+    --------
+    >>> x, n_steps = conjugate_gradients(lambda x: 2 * x, torch.tensor([4.0, 6.0]), tol=1e-6, max_steps=5)
+    >>> x, n_steps
+    (tensor([2., 3.]), 1)
+    """
+    x = torch.zeros_like(right) if start is None else start
+    residual = right if start is None else right - apply(start)
+    direction = residual
+    square = float((residual * residual).sum())
+    enough = tol * tol * square
+    n_steps = 0
+    while square > enough and n_steps < max_steps:
+        n_steps += 1
+        image = apply(direction)
+        curvature = float((direction * image).sum())
+        if curvature <= 0.0:
+            break
+        x = torch.add(x, direction, alpha=square / curvature)
+        residual = torch.add(residual, image, alpha=-square / curvature)
+        square, previous = float((residual * residual).sum()), square
+        direction = torch.add(residual, direction, alpha=square / previous)
+    return x, n_steps
