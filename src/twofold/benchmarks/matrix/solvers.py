@@ -275,7 +275,7 @@ MATRIX_SOLVERS = (
     Solver(
         "AccAltProj (rpca), told the rank",
         partial(accaltproj, stacked=False),
-        Limits({"headline": 2000}),
+        Limits({"headline": 5000}),
         needs="rpca",
     ),
     _ACCALTPROJ_STACKED,
