@@ -12,6 +12,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = f"twofold {release}"
 autosummary_generate = True
 autodoc_typehints = "none"
+myst_enable_extensions = ["dollarmath"]
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 # The README's links lead to files of the repository, which are not pages of this site.

@@ -109,13 +109,15 @@ def test_docstring_examples_run(path: Path) -> None:
     assert result.failed == 0
 
 
-def test_python_examples_in_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    readme = (SOURCE.parents[1] / "README.md").read_text(encoding="utf-8")
-    examples = re.findall(r"```python\n(.*?)```", readme, flags=re.S)
+@pytest.mark.parametrize("page", ["README.md", "docs/matrix.md"])
+def test_python_examples_run_one_after_the_other(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (SOURCE.parents[1] / page).read_text(encoding="utf-8")
+    examples = re.findall(r"```python\n(.*?)```", text, flags=re.S)
     assert len(examples) >= 2
     monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
     for example in examples:
-        exec(compile(example, "README.md", "exec"), {})
+        exec(compile(example, page, "exec"), names)
 
 
 def test_every_public_name_has_a_docstring_that_names_its_errors() -> None:

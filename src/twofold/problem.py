@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,6 +15,17 @@ from twofold.operators import LinearMap
 
 SAMPLE = 50_000
 """Values of which the median magnitude is taken."""
+
+
+def unmasked(Y: Any) -> Any:
+    """A masked array with NaN where its mask says that an entry is missing; anything else as it is.
+
+    Examples
+    --------
+    >>> unmasked(np.ma.masked_array([1, 999], mask=[False, True]))
+    array([ 1., nan])
+    """
+    return np.where(np.ma.getmaskarray(Y), np.nan, Y.data) if isinstance(Y, np.ma.MaskedArray) else Y
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from twofold.benchmarks.cases import Answer, Choice
 from twofold.benchmarks.matrix import BENCHMARK, phase
 from twofold.benchmarks.matrix.datasets import synthetic
 from twofold.benchmarks.matrix.objective import Matrix, judge_matrix, judge_rows
+from twofold.benchmarks.matrix.sensing import judge_measurements
 from twofold.benchmarks.matrix.solvers import MATRIX_SOLVERS, NOISE_SOLVERS, ROW_SOLVERS, VIDEO_SOLVERS
 from twofold.datasets import low_rank_plus_sparse
 
@@ -21,13 +22,14 @@ FULL = Choice(tuple(BENCHMARK.groups))
 QUICK = Choice(tuple(BENCHMARK.groups), quick=True)
 SOLVERS = {solver.name: solver for solver in (*MATRIX_SOLVERS, *NOISE_SOLVERS, *VIDEO_SOLVERS)}
 NOT_ROBUST = {name for name in SOLVERS if "not robust" in name}
+NOISY = {"stable PCP, told the noise level"}  # without noise its program is PCP, which it solves slowly
 BREAKS = {"AccAltProj (rpca), told the rank"}  # it subtracts column means that outliers have moved
 
 
 def matrix(n: int = 60, rank: int = 2, outliers: float = 0.05, **options: float) -> Matrix:
     """A small one that everybody robust recovers."""
     data = low_rank_plus_sparse(n, rank, outliers, random_state=0, **options)
-    return Matrix(data.observed, rank, data.low_rank, data.outliers != 0)
+    return Matrix(data.observed, rank, data.low_rank, data.outliers != 0, noise=options.get("noise", 0.0))
 
 
 def solved(name: str, data: Matrix) -> Answer:
@@ -83,7 +85,7 @@ def test_who_takes_what():
     assert refusal == "more entries than 2000×2000, its limit here, to save time"
 
 
-@pytest.mark.parametrize("name", sorted(set(SOLVERS) - NOT_ROBUST - BREAKS))
+@pytest.mark.parametrize("name", sorted(set(SOLVERS) - NOT_ROBUST - NOISY - BREAKS))
 def test_every_robust_solver_recovers_a_small_matrix(name):
     data = matrix()
     before = data.Y.copy()
@@ -132,6 +134,40 @@ def test_without_a_truth_the_residual_is_given():
     assert judge_matrix(data, Answer(np.ones((1, 4)))) == ({"median residual": 1.0}, "")
 
 
+def test_measurements_of_each_kind_are_recovered_by_everybody_who_takes_them():
+    """The quick cases beside SCS; the large ones by twofold alone, certified."""
+    pytest.importorskip("cvxpy")
+    for case in BENCHMARK.plan(Choice(("sensing",), quick=True))[0]:
+        data = case.make()
+        for solver in case.solvers:
+            assert solver.refuses(case) == ""
+            facts, failure = judge_measurements(data, solver.prepare(data)())
+            assert failure == "", (case.name, solver.name)
+            assert not solver.name.startswith("twofold") or facts["error"] < 1e-8
+    full = BENCHMARK.plan(Choice(("sensing",)))[0]
+    assert {case.settings["kind"] for case in full} == {"Gaussian", "quadratic", "random subset", "Fourier"}
+    fourier = next(case for case in full if case.settings["kind"] == "Fourier")
+    assert "its matrix would have more than" in fourier.solvers[2].refuses(fourier)
+    data = fourier.make()
+    assert data.y.shape == (6000,)
+    answer = fourier.solvers[0].prepare(data)()
+    assert judge_measurements(data, answer)[0]["error"] < 1e-8
+    assert answer.facts["verified gap"]() < 1e-9
+
+
+def test_stable_pcp_solves_its_program():
+    cp = pytest.importorskip("cvxpy")
+    data = matrix(20, 2, 0.1, noise=0.05)
+    answer = solved("stable PCP, told the noise level", data)
+    n, mu = 20, 0.05 * math.sqrt(2 * 20)
+    X, S = cp.Variable((n, n)), cp.Variable((n, n))
+    misfit = cp.sum_squares(data.Y - X - S) / (2 * mu)
+    problem = cp.Problem(cp.Minimize(cp.normNuc(X) + cp.sum(cp.abs(S)) / math.sqrt(n) + misfit))
+    problem.solve(solver=cp.CLARABEL)
+    np.testing.assert_allclose(answer.value, X.value, atol=1e-3)
+    assert answer.failure == ""
+
+
 def test_new_rows_are_judged_by_what_their_scores_stand_for():
     [case] = BENCHMARK.plan(Choice(("rows",), quick=True))[0]
     data = case.make()
@@ -177,12 +213,14 @@ def test_pursuit_agrees_with_cvxpy():
 
 
 def test_a_cell_counts_its_trials():
-    settings = {"n": 30, "rank": 1, "outliers": 0.05, "trials": 2, "seed": [1, 1]}
+    settings = {"n": 30, "rank": 1, "outliers": 0.05, "trials": 2, "descent trials": 1, "seed": [1, 1]}
     facts = phase.count(settings)
-    assert facts["recovered"] == {"twofold": 2, "PCP": 2}
+    assert facts["recovered"] == {"twofold": 2, "PCP": 2, "plain descent": 1}
     assert max(facts["errors"]["twofold"]) < 1e-8
+    assert [len(errors) for errors in facts["errors"].values()] == [2, 2, 1]
     assert (facts["unfinished"], facts["broken"]) == (0, [])
-    assert phase.count({**settings, "rank": 20, "outliers": 0.5})["recovered"] == {"twofold": 0, "PCP": 0}
+    hopeless = phase.count({**settings, "rank": 20, "outliers": 0.5, "descent trials": 0})
+    assert hopeless["recovered"] == {"twofold": 0, "PCP": 0, "plain descent": 0}
 
 
 def test_a_trial_that_breaks_off_is_counted_as_lost_and_its_reason_kept(monkeypatch):
@@ -190,21 +228,33 @@ def test_a_trial_that_breaks_off_is_counted_as_lost_and_its_reason_kept(monkeypa
         raise ArithmeticError("no way")
 
     monkeypatch.setattr(phase, "recovered_by_twofold", broken)
-    facts = phase.count({"n": 20, "rank": 1, "outliers": 0.05, "trials": 1, "seed": [1, 1]})
-    assert facts["recovered"] == {"twofold": 0, "PCP": 1}
+    facts = phase.count({"n": 20, "rank": 1, "outliers": 0.05, "trials": 1, "descent trials": 0, "seed": [1, 1]})
+    assert facts["recovered"] == {"twofold": 0, "PCP": 1, "plain descent": 0}
     assert facts["errors"]["twofold"] == [None]
     assert facts["broken"] == ["twofold, trial 0: ArithmeticError: no way"]
 
 
-def cell_records(*recovered: tuple[int, int]) -> list[dict]:
+def cell_records(*recovered: tuple[int, int], descent_trials: int = 0) -> list[dict]:
     """Records of a 2 × 2 grid with the trials that twofold and PCP recover of ten."""
     places = [(5, 0.25), (5, 0.5), (10, 0.25), (10, 0.5)]
     return [
         {
             "group": "phase",
             "name": f"n=20 r={rank} p={p}",
-            "settings": {"n": 20, "steps": 2, "rank": rank, "outliers": p, "trials": 10, "seed": [1, 1]},
-            "facts": {"recovered": {"twofold": ours, "PCP": theirs}, "unfinished": 0, "broken": []},
+            "settings": {
+                "n": 20,
+                "steps": 2,
+                "rank": rank,
+                "outliers": p,
+                "trials": 10,
+                "seed": [1, 1],
+                "descent trials": descent_trials,
+            },
+            "facts": {
+                "recovered": {"twofold": ours, "PCP": theirs, "plain descent": 1},
+                "unfinished": 0,
+                "broken": [],
+            },
         }
         for (rank, p), (ours, theirs) in zip(places, recovered, strict=False)
     ]
@@ -222,6 +272,10 @@ def test_areas_and_lost_cells_are_those_of_the_counts():
     assert "twofold 1.40 times PCP's area" in words
     assert "n=20 r=5 p=0.5 (8 of 10, PCP 9)" in words
     assert "3 of 4 cells so far" in " ".join(phase.summary(records[:3]))
+    assert "descent" not in words
+    beside = cell_records((10, 10), descent_trials=2)
+    assert phase.areas(beside)["plain descent"] == 0.5
+    assert "on every fourth cell, 2 trials each: 50.0%." in " ".join(phase.summary(beside))
 
 
 def test_coarse_grids_come_first():
@@ -258,6 +312,9 @@ def test_figures_are_drawn_of_what_there_is():
     cells = cell_records((10, 10), (8, 9), (10, 1), (0, 0))
     titles = [axes.get_title() for axes in draw["phase"]([], cells).axes]
     assert titles[:2] == ["twofold: 70.0% of the square", "PCP: 50.0% of the square"]
+    both = cell_records((10, 10), (8, 9), (10, 1), (0, 0)), cell_records((10, 10), descent_trials=2)[:1]
+    titles = [axes.get_title() for axes in draw["phase"]([], both[1] + both[0][1:]).axes]
+    assert titles[2] == "plain descent: 50.0% of the square"
     assert "3 of 4 cells so far" in draw["phase"]([], cells[:3]).get_suptitle()
 
 

@@ -60,6 +60,19 @@ def test_missing_entries_figure_and_words(twofold, table, tmp_path):
     assert (tmp_path / "figure.svg").read_text().startswith("<?xml")
 
 
+def test_dense_noise_is_told_with_the_error_to_expect(twofold, tmp_path):
+    noisy = low_rank_plus_sparse((200, 120), 3, 0.05, noise=0.01, random_state=0)
+    np.save(tmp_path / "noisy.npy", noisy.observed)
+    outcome = twofold("matrix", tmp_path / "noisy.npy", "-o", tmp_path / "out.npz", "--json")
+    assert outcome.json["status"] == "noisy"
+    assert outcome.json["noise"] == pytest.approx(0.01, rel=0.05)
+    with np.load(tmp_path / "out.npz") as result:
+        error = np.linalg.norm(result["low_rank"] - noisy.low_rank) / np.linalg.norm(noisy.low_rank)
+    assert outcome.json["error_estimate"] == pytest.approx(error, rel=0.15)
+    words = twofold("matrix", tmp_path / "noisy.npy", "--force").out
+    assert f"low-rank part to expect from it: {outcome.json['error_estimate']:.1e}" in words
+
+
 def test_key_chooses(twofold, refused, tmp_path):
     np.savez(tmp_path / "two.npz", a=Y, b=Y[:30])
     line = refused("matrix", tmp_path / "two.npz")

@@ -89,3 +89,14 @@ def test_read_only_and_byte_swapped_arrays() -> None:
     frozen.flags.writeable = False
     np.testing.assert_allclose(robust_pca(frozen).low_rank, GOOD)
     np.testing.assert_allclose(robust_pca(GOOD.astype(">f8")).low_rank, GOOD)
+
+
+def test_a_mask_marks_missing_entries() -> None:
+    Y = np.ma.masked_array(GOOD.astype(int), mask=np.zeros(GOOD.shape, dtype=bool))
+    Y[2, 3] = 10**6
+    Y[2, 3] = np.ma.masked
+    solution = robust_pca(Y)
+    np.testing.assert_allclose(solution.low_rank, GOOD, rtol=1e-9)
+    assert not solution.outliers.any()
+    assert solution.certificate is not None
+    assert solution.certificate.verify(Y) < 1e-9

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from twofold.benchmarks.runner import Benchmark
 
-GROUPS = {"matrix": ("headline", "grid", "hard", "noise", "missing", "rows", "video", "phase")}
+GROUPS = {"matrix": ("headline", "grid", "hard", "noise", "missing", "rows", "sensing", "video", "phase")}
 """Benchmark → names of its groups; here so that the help can list them at no cost."""
 
 NAMES = tuple(GROUPS)

@@ -64,8 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def run(arguments: Sequence[str]) -> int:
     """Run the command line; the exit status. Every error becomes one line on stderr."""
     # Threads that wait for each other in a long loop take eight times as long as soon as the machine has other work;
-    # threads that fall asleep at once, half as long again on a quiet one. A short loop is as good as the better of the
-    # two. Read when PyTorch is loaded, which is later; by GNU's OpenMP alone.
+    # threads that fall asleep at once, half as long again on a quiet one. A short loop is as good as the better of
+    # the two. Read when PyTorch is loaded, which is later; by GNU's OpenMP alone.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     try:

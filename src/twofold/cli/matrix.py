@@ -95,6 +95,8 @@ def _recover(
         "rank": solution.rank,
         "outlier_fraction": solution.outlier_fraction,
         "gap": None if certificate is None else certificate.gap,
+        "noise": solution.noise,
+        "error_estimate": solution.error_estimate,
         "seconds": seconds,
         "status": solution.status.code,
         "success": solution.status.success,
@@ -138,12 +140,15 @@ def _summary(facts: dict[str, Any]) -> str:
     rows, columns = facts["shape"]
     gap = facts["gap"]
     certified = "not certified" if gap is None else f"duality gap {gap:.1e}"
-    return "\n".join(
-        [
-            f"{facts['output']}",
-            f"  {rows}×{columns}, rank {facts['rank']} found, "
-            f"{100 * facts['outlier_fraction']:.1f}% of the entries are outliers, {certified}, "
-            f"{facts['seconds']:.1f} s",
-            f"  {facts['status']}: {facts['cause']}",
-        ]
-    )
+    lines = [
+        f"{facts['output']}",
+        f"  {rows}×{columns}, rank {facts['rank']} found, "
+        f"{100 * facts['outlier_fraction']:.1f}% of the entries are outliers, {certified}, {facts['seconds']:.1f} s",
+        f"  {facts['status']}: {facts['cause']}",
+    ]
+    if facts["error_estimate"] is not None:
+        lines.append(
+            f"  dense noise of standard deviation {facts['noise']:.3g}; "
+            f"relative error of the low-rank part to expect from it: {facts['error_estimate']:.1e}"
+        )
+    return "\n".join(lines)

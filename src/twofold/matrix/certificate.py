@@ -23,7 +23,7 @@ from torch import Tensor
 
 from twofold.matrix.sweep import largest
 from twofold.operators import LinearMap
-from twofold.problem import Problem
+from twofold.problem import Problem, unmasked
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Certificate:
         Parameters
         ----------
         Y : array of shape (m, n), or (m,) with an operator
-            The data that were given to the recovery; NaN where missing.
+            The data that were given to the recovery; NaN, or masked, where missing.
 
         Returns
         -------
@@ -110,7 +110,7 @@ class Certificate:
 def _numpy64(array: Any) -> np.ndarray:
     if isinstance(array, Tensor):
         array = array.detach().cpu().numpy()
-    return np.asarray(array, dtype=np.float64)
+    return np.asarray(unmasked(array), dtype=np.float64)
 
 
 def _lower_gram(B: Tensor, blocks: int = 4) -> Tensor:

@@ -49,7 +49,7 @@ def robust_pca(
     Parameters
     ----------
     Y : ndarray or Tensor of shape (m, n)
-        Real numbers; NaN marks a missing entry. Integers are taken as float64.
+        Real numbers; NaN, or the mask of a masked array, marks a missing entry. Integers are taken as float64.
     n_components : int, optional
         Rank, at most min(m, n). None: found.
     alpha : float, optional

@@ -47,6 +47,7 @@ BENCHMARK = Benchmark(
         "the noise.",
         "missing": "30% of the entries missing.",
         "rows": "New rows, after a fit to others; the fit is not timed.",
+        "sensing": "Linear measurements of a matrix, n × n of rank r, a share p of the m measurements grossly wrong.",
         "video": "Pixel × frame matrices, background of rank 1: two videos without a truth to judge by, and a "
         "synthetic one with noise of one grey level; right is an error up to the noise. Residuals are grey levels.",
         "phase": "Up to which rank and how many outliers a matrix is recovered.",

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from twofold.benchmarks.cases import Case, Choice
+from twofold.benchmarks.matrix import sensing
 from twofold.benchmarks.matrix.objective import TARGET, Matrix, NewRows, judge_matrix, judge_rows
 from twofold.benchmarks.matrix.solvers import MATRIX_SOLVERS, NOISE_SOLVERS, ROW_SOLVERS, VIDEO_SOLVERS
 from twofold.datasets import low_rank_plus_sparse, moving_blobs
@@ -35,6 +36,7 @@ def cases(choice: Choice) -> list[Case]:
         "noise": _noise,
         "missing": _missing,
         "rows": _rows,
+        "sensing": sensing.cases,
         "video": _video,
     }
     return [case for name, make in groups.items() if name in choice.groups for case in make(choice)]
@@ -78,19 +80,20 @@ def synthetic(
 
 
 def _make_synthetic(settings: dict[str, Any]) -> Matrix:
+    noise = settings["noise"] * math.sqrt(settings["rank"])  # the root mean square of X's entries is sqrt(rank)
     data = low_rank_plus_sparse(
         (settings["m"], settings["n"]),
         settings["rank"],
         settings["outliers"],
         missing_fraction=settings["missing"],
-        noise=settings["noise"] * math.sqrt(settings["rank"]),  # the root mean square of X's entries is sqrt(rank)
+        noise=noise,
         condition=settings["condition"],
         dtype=settings["dtype"],
         random_state=settings["seed"],
     )
     # No X is better than the noise allows: what is asked then is to be nearer to the truth than clean entries are.
     target = settings["noise"] or TARGET
-    return Matrix(data.observed, data.rank, data.low_rank, data.outliers != 0, target)
+    return Matrix(data.observed, data.rank, data.low_rank, data.outliers != 0, target, noise)
 
 
 def _headline(choice: Choice) -> Iterator[Case]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twofold.benchmarks.cases import Record
-from twofold.benchmarks.matrix.phase import METHODS, areas, rates
+from twofold.benchmarks.matrix.phase import areas, rates
 from twofold.benchmarks.matrix.solvers import in_time_series
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def time_figure(cases: Sequence[Record], cells: Sequence[Record]) -> Figure | No
 
 
 def phase_figure(cases: Sequence[Record], cells: Sequence[Record]) -> Figure | None:
-    """Success rates of twofold and of PCP side by side, both boundaries in each. None: no cells."""
+    """Success rates of each method side by side, the boundaries of twofold and PCP in each. None: no cells."""
     if not cells:
         return None
     from matplotlib.figure import Figure
@@ -75,13 +75,12 @@ def phase_figure(cases: Sequence[Record], cells: Sequence[Record]) -> Figure | N
 
     ranks, outliers, rate = rates(cells)
     area = areas(cells)
-    figure = Figure(figsize=(10, 5), layout="constrained")
-    panels = figure.subplots(1, len(METHODS), sharey=True)
+    figure = Figure(figsize=(5 * len(area), 5), layout="constrained")
+    panels = figure.subplots(1, len(area), sharey=True)
     styles = {"twofold": ("C0", "-"), "PCP": ("C1", "--")}
-    for axes, method in zip(panels, METHODS, strict=True):
+    for axes, method in zip(panels, area, strict=True):
         drawn = _draw_rates(axes, ranks, outliers, rate[method])
-        for other in METHODS:
-            colour, style = styles[other]
+        for other, (colour, style) in styles.items():
             _draw_boundary(axes, ranks, outliers, rate[other], colour, style)
         axes.set_title(f"{method}: {area[method]:.1%} of the square")
         axes.set_xlabel("p, share of outliers")
@@ -100,8 +99,10 @@ def phase_figure(cases: Sequence[Record], cells: Sequence[Record]) -> Figure | N
 def _draw_rates(axes: Axes, ranks: NDArray[Any], outliers: NDArray[Any], rate: NDArray[Any]) -> Any:
     from matplotlib import colormaps
 
+    here = np.isfinite(rate)  # a method that was given every other rank and share has larger squares
+    across, up = here.any(0), here.any(1)
     return axes.pcolormesh(
-        outliers, ranks, np.ma.masked_invalid(rate), shading="nearest", vmin=0, vmax=1,
+        outliers[across], ranks[up], np.ma.masked_invalid(rate[up][:, across]), shading="nearest", vmin=0, vmax=1,
         cmap=colormaps["Greys_r"].with_extremes(bad="#f3e0c0"),
     )  # fmt: skip
 

@@ -31,6 +31,8 @@ class Matrix:
         Where the outliers are; for the oracle alone.
     target : float
         Relative error up to which an answer is right.
+    noise : float
+        Standard deviation of the dense noise; for stable PCP alone.
     """
 
     Y: NDArray[Any]
@@ -38,6 +40,7 @@ class Matrix:
     X: NDArray[Any] | None = None
     struck: NDArray[np.bool_] | None = None
     target: float = TARGET
+    noise: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def judge_matrix(data: Matrix, answer: Answer) -> tuple[Facts, str]:
     """‖X̂ − X‖ / ‖X‖ against the target; without a truth the median of |Y − X̂|, which no outlier moves."""
     if data.X is None:
         return {"median residual": float(np.nanmedian(np.abs(data.Y - answer.value)))}, ""
-    return _judged(relative_error(data.X, answer.value), data.target)
+    return judged(relative_error(data.X, answer.value), data.target)
 
 
 def judge_rows(data: NewRows, answer: Answer) -> tuple[Facts, str]:
@@ -73,8 +76,9 @@ def judge_rows(data: NewRows, answer: Answer) -> tuple[Facts, str]:
     is wrong.
     """
     scores, components, centre = answer.value
-    return _judged(relative_error(data.X, scores @ components + centre), TARGET)
+    return judged(relative_error(data.X, scores @ components + centre), TARGET)
 
 
-def _judged(error: float, target: float) -> tuple[Facts, str]:
+def judged(error: float, target: float) -> tuple[Facts, str]:
+    """The error, and what is wrong with an answer of that error."""
     return {"error": error}, "" if error <= target else f"wrong answer: error {error:.1e}, above {target:.0e}"

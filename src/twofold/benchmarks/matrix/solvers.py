@@ -1,12 +1,13 @@
-"""Who splits them. Each prepares (imports, converts its input) and returns the run that is timed.
+"""Who solves them: twofold, the packages of :mod:`twofold.benchmarks.matrix.peers`, and two that are told what nobody
+knows. Each prepares (imports, converts its input) and returns the run that is timed.
 
-Peers are used as their documentation says; what each has to be told stands in its name. How large a problem each is
-given keeps the whole benchmark to two or three hours on two cores, half of them for the phase transition.
+What a solver has to be told stands in its name. How large a problem each is given keeps the whole benchmark to two or
+three hours on two cores, half of them for the phase transition.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,14 +17,29 @@ from numpy.typing import NDArray
 
 from twofold.benchmarks.cases import Answer, Case, Solver
 from twofold.benchmarks.matrix.objective import Matrix, NewRows
-
-Run = Callable[[], Answer]
+from twofold.benchmarks.matrix.peers import (
+    Run,
+    accaltproj,
+    accaltproj_rows,
+    cvxpy_scs,
+    numerical_rank,
+    pca_rows,
+    pyrpca,
+    randomized_svd,
+    tensorly_robust_pca,
+)
 
 VERIFIED_UP_TO = 2000
 """Longest shorter side for which a gap is also recomputed from scratch, by two full singular value decompositions."""
 
 ORACLE_STEPS = 15
 """Alternations of the oracle; the error stands still after a dozen."""
+
+STABLE_STEPS = 1000
+"""The most steps of stable PCP."""
+
+STABLE_TOL = 1e-7
+"""Relative change of X in a step at which stable PCP ends."""
 
 
 @dataclass(frozen=True)
@@ -82,103 +98,6 @@ def twofold_robust_pca(data: Matrix, *, certify: bool, told: bool = False) -> Ru
     return run
 
 
-def pyrpca(data: Matrix, *, rho: float) -> Run:
-    """PCP by the inexact augmented Lagrangian, with the weight that its documentation names."""
-    from pyrpca import rpca_pcp_ialm
-
-    max_iter, tol = 1000, 1e-7  # its defaults
-
-    def run() -> Answer:
-        weight = 1 / np.sqrt(max(data.Y.shape))
-        low_rank, sparse = rpca_pcp_ialm(data.Y, weight, max_iter, rho=rho, tol=tol, verbose=False)
-
-        def limit() -> str:
-            residual = np.linalg.norm(data.Y - low_rank - sparse) / np.linalg.norm(data.Y)
-            return "" if residual < tol else f"{max_iter} steps were not enough (residual {residual:.1e})"
-
-        return Answer(low_rank, {"rank": lambda: numerical_rank(low_rank)}, limit)
-
-    return run
-
-
-def accaltproj(data: Matrix, *, stacked: bool) -> Run:
-    """Accelerated alternating projections (Cai, Cai, Wei 2019).
-
-    The package subtracts the mean of each column, so that a matrix of rank r with outliers in its means is no longer
-    one of rank r with sparse outliers. Stacked on its negative, every column has mean zero and the rank stays.
-    """
-    from rpca import RobustPCA
-
-    def run() -> Answer:
-        Y = np.vstack([data.Y, -data.Y]) if stacked else data.Y
-        model = RobustPCA(n_components=data.rank, tol=1e-8, gamma=0.5, verbose=False).fit(Y)
-        low_rank = (model.low_rank_ + model.mean_)[: len(data.Y)]
-        residual = float(model.errors_[-1])
-        enough = residual < model.tol
-        limit = "" if enough else f"{model.max_iter} steps were not enough (residual {residual:.1e})"
-        return Answer(low_rank, {"rank": data.rank}, limit)
-
-    return run
-
-
-def tensorly_robust_pca(data: Matrix) -> Run:
-    """Robust tensor PCA: for a matrix both unfoldings count, ‖X‖_* + ‖Xᵀ‖_* + reg_E·‖S‖_1, so reg_E is twice the
-    weight of PCP. Its default of 100 steps is too few for any of these matrices; 500 let it end by its own tolerance.
-    """
-    from tensorly.decomposition import robust_pca
-
-    max_steps = 500
-    missing = np.isnan(data.Y)
-    mask = (~missing).astype(data.Y.dtype) if missing.any() else None
-    filled = np.where(missing, 0, data.Y)
-
-    def run() -> Answer:
-        low_rank, _, errors = robust_pca(
-            filled,
-            mask=mask,
-            reg_E=2 / np.sqrt(max(filled.shape)),
-            n_iter_max=max_steps,
-            return_errors=True,
-            verbose=0,
-        )
-        # It says nothing about how it ended.
-        limit = "" if len(errors) < max_steps else f"{max_steps} steps were not enough (residual {errors[-1]:.1e})"
-        return Answer(low_rank, {"rank": lambda: numerical_rank(low_rank)}, limit)
-
-    return run
-
-
-def cvxpy_scs(data: Matrix) -> Run:
-    """PCP as a semidefinite program, modelled by CVXPY, solved by SCS with its defaults."""
-    import cvxpy as cp
-
-    observed = ~np.isnan(data.Y)
-    filled = np.where(observed, data.Y, 0)
-
-    def run() -> Answer:
-        X = cp.Variable(data.Y.shape)
-        weight = 1 / np.sqrt(max(data.Y.shape))
-        misfit = cp.sum(cp.abs(cp.multiply(observed.astype(float), filled - X)))
-        problem = cp.Problem(cp.Minimize(cp.normNuc(X) + weight * misfit))
-        problem.solve(solver=cp.SCS)
-        limit = "" if problem.status == cp.OPTIMAL else f"SCS ended as {problem.status}"
-        low_rank = np.asarray(X.value)
-        return Answer(low_rank, {"rank": lambda: numerical_rank(low_rank)}, limit)
-
-    return run
-
-
-def randomized_svd(data: Matrix) -> Run:
-    """What ordinary PCA costs. It is not robust."""
-    from sklearn.utils.extmath import randomized_svd as decompose
-
-    def run() -> Answer:
-        U, sigma, Vt = decompose(data.Y, n_components=data.rank, random_state=0)
-        return Answer((U * sigma) @ Vt, {"rank": data.rank})
-
-    return run
-
-
 def oracle(data: Matrix) -> Run:
     """min ‖P(Y − U·Vᵀ)‖ over the entries without outliers, at the true rank, by alternating least squares from the
     true row space: what anyone could reach who knew everything but the values.
@@ -206,6 +125,40 @@ def _least_squares(values: NDArray[Any], seen: NDArray[np.bool_], V: NDArray[Any
     return np.linalg.solve(normal, (values @ V)[:, :, None])[:, :, 0]
 
 
+def stable_pcp(data: Matrix) -> Run:
+    """min ‖X‖_* + ‖S‖_1/sqrt(n) + ‖Y − X − S‖²_F/(2μ) with μ = σ·sqrt(2n) for dense noise σ (Zhou, Li, Wright,
+    Candès, Ma 2010), by the accelerated proximal gradient method; μ falls to its value from ‖Y‖.
+    """
+    n = max(data.Y.shape)
+    weight, smallest = 1 / np.sqrt(n), data.noise * np.sqrt(2 * n)
+    filled = np.where(np.isnan(data.Y), 0, data.Y)
+    observed = ~np.isnan(data.Y)
+
+    def run() -> Answer:
+        X = before = np.zeros_like(filled)
+        mu, t, t_before = float(np.linalg.norm(filled, 2)), 1.0, 1.0
+        for _ in range(STABLE_STEPS):
+            Z = X + (t_before - 1) / t * (X - before)
+            # Minimized over S, the misfit is Huber's function; this is μ times its descent direction.
+            Z += np.clip(observed * (filled - Z), -mu * weight, mu * weight)
+            before, X = X, _shrink_singular_values(Z, mu)
+            t_before, t = t, (1 + np.sqrt(1 + 4 * t * t)) / 2
+            if mu == smallest and np.linalg.norm(X - before) <= STABLE_TOL * np.linalg.norm(X):
+                return Answer(X, {"rank": partial(numerical_rank, X)})
+            mu = max(0.9 * mu, smallest)
+        return Answer(X, {}, f"{STABLE_STEPS} steps were not enough")
+
+    return run
+
+
+def _shrink_singular_values(Z: NDArray[Any], mu: float) -> NDArray[Any]:
+    """The proximal map of μ‖·‖_*; singular values above μ are all it needs, which ZᵀZ tells well enough."""
+    squared, V = np.linalg.eigh(Z.T @ Z)
+    V = V[:, squared > mu * mu]
+    sigma = np.sqrt(squared[squared > mu * mu])
+    return np.asarray(((Z @ V) * (1 - mu / sigma)) @ V.T)
+
+
 def twofold_rows(data: NewRows) -> Run:
     """RobustPCA fitted beforehand; told nothing."""
     from twofold.estimators import RobustPCA
@@ -217,37 +170,6 @@ def twofold_rows(data: NewRows) -> Run:
         return Answer((scores, model.components_, 0.0), {"rank": model.n_components_})
 
     return run
-
-
-def accaltproj_rows(data: NewRows) -> Run:
-    """Fitted beforehand by accelerated alternating projections; new rows are projected as they are."""
-    from rpca import RobustPCA
-
-    model = RobustPCA(n_components=data.rank, tol=1e-8, gamma=0.5, verbose=False)
-    model.fit(np.vstack([data.training, -data.training]))
-
-    def run() -> Answer:
-        return Answer((model.transform(data.Y), model.components_, model.mean_), {"rank": data.rank})
-
-    return run
-
-
-def pca_rows(data: NewRows) -> Run:
-    """What ordinary PCA costs. It is not robust, neither in what it is fitted to nor in new rows."""
-    from sklearn.decomposition import PCA
-
-    model = PCA(data.rank, random_state=0).fit(data.training)
-
-    def run() -> Answer:
-        return Answer((model.transform(data.Y), model.components_, model.mean_), {"rank": data.rank})
-
-    return run
-
-
-def numerical_rank(matrix: NDArray[Any]) -> int:
-    """Singular values above a millionth of the largest."""
-    sigma = np.linalg.svd(matrix, compute_uv=False)
-    return int((sigma > 1e-6 * sigma[0]).sum()) if sigma.size and sigma[0] > 0 else 0
 
 
 _ANY_SIZE = 10**6
@@ -295,6 +217,7 @@ NOISE_SOLVERS = (
     _PYRPCA,
     _ACCALTPROJ_STACKED,
     _RANDOMIZED_SVD,
+    Solver("stable PCP, told the noise level", stable_pcp),
     Solver("oracle least squares, told rank and support", oracle),
 )
 
