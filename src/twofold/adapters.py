@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,12 @@ def as_linear_map(operator: Any, shape: tuple[int, ...], like: Tensor, *, arrays
 
 def _called_as(operator: LinearMap, like: Tensor) -> LinearMap:
     """The operator sees the dtype and device of ``like``, whatever it is given, and gives back what came in."""
-    return LinearMap(lambda x: operator.forward(x.to(like)).to(x), lambda v: operator.adjoint(v.to(like)).to(v))
+    kind = like.new_empty(0)
+    return LinearMap(partial(_as_called, operator.forward, kind), partial(_as_called, operator.adjoint, kind))
+
+
+def _as_called(function: Callable[[Tensor], Tensor], kind: Tensor, tensor: Tensor) -> Tensor:
+    return function(tensor.to(kind)).to(tensor)
 
 
 def _adapted(operator: Any, shape: tuple[int, ...], like: Tensor, arrays: str) -> LinearMap:
@@ -105,21 +111,23 @@ def _from_vectors(
     forward: Callable[[Any], Any], adjoint: Callable[[Any], Any], shape: tuple[int, ...], like: Tensor, arrays: str
 ) -> LinearMap:
     """A pair that maps vectors, of NumPy or torch."""
-
-    def call(name: str, function: Callable[[Any], Any], tensor: Tensor, size: int) -> Tensor:
-        vector = tensor.reshape(-1)
-        result = function(vector.cpu().numpy() if arrays == "numpy" else vector)
-        if np.iscomplexobj(result) or (isinstance(result, Tensor) and result.is_complex()):
-            raise TypeError(_complex_message("complex").replace("operator", name, 1))
-        tensor = result if isinstance(result, Tensor) else torch.from_numpy(np.asarray(result))
-        if tensor.numel() != size:
-            raise ValueError(f"{name}: gives {tensor.numel()} numbers; {size} are accepted")
-        return tensor.reshape(-1).to(like)
-
     return LinearMap(
-        lambda x: call("operator's forward map", forward, x, like.numel()).reshape(like.shape),
-        lambda v: call("operator's adjoint", adjoint, v, math.prod(shape)).reshape(shape),
+        partial(_on_vectors, "operator's forward map", forward, tuple(like.shape), arrays),
+        partial(_on_vectors, "operator's adjoint", adjoint, tuple(shape), arrays),
     )
+
+
+def _on_vectors(
+    name: str, function: Callable[[Any], Any], shape: tuple[int, ...], arrays: str, tensor: Tensor
+) -> Tensor:
+    vector = tensor.reshape(-1)
+    result = function(vector.cpu().numpy() if arrays == "numpy" else vector)
+    if np.iscomplexobj(result) or (isinstance(result, Tensor) and result.is_complex()):
+        raise TypeError(_complex_message("complex").replace("operator", name, 1))
+    given = result if isinstance(result, Tensor) else torch.from_numpy(np.asarray(result))
+    if given.numel() != math.prod(shape):
+        raise ValueError(f"{name}: gives {given.numel()} numbers; {math.prod(shape)} are accepted")
+    return given.to(tensor).reshape(shape)
 
 
 def _deep_inverse(physics: Any, shape: tuple[int, ...], like: Tensor) -> LinearMap:
@@ -129,9 +137,15 @@ def _deep_inverse(physics: Any, shape: tuple[int, ...], like: Tensor) -> LinearM
     if math.prod(measured) != like.numel():
         raise ValueError(f"operator: gives {math.prod(measured)} numbers; {like.numel()} are accepted")
     return LinearMap(
-        lambda x: physics.A(x.reshape(batch)).detach().reshape(like.shape).to(like),
-        lambda v: physics.A_adjoint(v.reshape(measured)).detach().reshape(shape).to(like),
+        partial(_on_batches, physics.A, batch, tuple(like.shape)),
+        partial(_on_batches, physics.A_adjoint, measured, tuple(shape)),
     )
+
+
+def _on_batches(
+    function: Callable[[Tensor], Tensor], batch: tuple[int, ...], shape: tuple[int, ...], tensor: Tensor
+) -> Tensor:
+    return function(tensor.reshape(batch)).detach().reshape(shape).to(tensor)
 
 
 def check_adjoint(operator: LinearMap, shape: tuple[int, ...], like: Tensor) -> None:

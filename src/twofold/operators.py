@@ -1,10 +1,15 @@
-"""Linear measurement operators: what the sensor does to a signal before outliers strike."""
+"""Linear measurement operators: what the sensor does to a signal before outliers strike.
+
+Maps are partial applications of this module's functions, not closures: so they can be pickled, and with them the
+solutions whose certificates refer to them.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -53,7 +58,7 @@ class LinearMap:
             raise ValueError(
                 f"matrix: shape {tuple(matrix.shape)}; accepted is (m, {size}) for a signal of shape {shape}"
             )
-        return cls(lambda x: matrix @ x.reshape(-1), lambda v: (matrix.T @ v).reshape(shape))
+        return cls(partial(_product, matrix), partial(_transposed_product, matrix, shape))
 
     @classmethod
     def quadratic(cls, left: Tensor, right: Tensor | None = None) -> LinearMap:
@@ -81,7 +86,7 @@ class LinearMap:
             raise ValueError(
                 f"left, right: shapes {tuple(left.shape)}, {tuple(other.shape)}; accepted are (m, n1) and (m, n2)"
             )
-        return cls(lambda x: ((left @ x) * other).sum(1), lambda v: left.T @ (v[:, None] * other))
+        return cls(partial(_bilinear, left, other), partial(_sum_of_outer_products, left, other))
 
     @classmethod
     def entries(cls, observed: Tensor) -> LinearMap:
@@ -98,13 +103,7 @@ class LinearMap:
         >>> corner.forward(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
         tensor([1., 4.])
         """
-
-        def adjoint(v: Tensor) -> Tensor:
-            x = v.new_zeros(observed.shape)
-            x[observed] = v
-            return x
-
-        return cls(lambda x: x[observed], adjoint)
+        return cls(partial(_picked, observed), partial(_put, observed))
 
     @classmethod
     def fourier(cls, kept: Tensor) -> LinearMap:
@@ -124,28 +123,59 @@ class LinearMap:
         >>> mean.forward(torch.ones(2, 2))
         tensor([2., 0.])
         """
-
-        def forward(x: Tensor) -> Tensor:
-            z = torch.fft.fft2(x, norm="ortho")[kept]
-            return torch.cat([z.real, z.imag])
-
-        def adjoint(v: Tensor) -> Tensor:
-            half = len(v) // 2
-            full = torch.zeros(kept.shape, dtype=torch.complex(v[:1], v[:1]).dtype, device=v.device)
-            full[kept] = torch.complex(v[:half], v[half:])
-            return torch.fft.ifft2(full, norm="ortho").real
-
-        return cls(forward, adjoint)
+        return cls(partial(_coefficients, kept), partial(_signal_of_coefficients, kept))
 
     def scaled(self, factor: float) -> LinearMap:
         """factor·A."""
-        return LinearMap(lambda x: factor * self.forward(x), lambda v: factor * self.adjoint(v))
+        return LinearMap(partial(_times, factor, self.forward), partial(_times, factor, self.adjoint))
 
     def on_symmetric(self) -> LinearMap:
         """A restricted to symmetric matrices, whose adjoint is v → (A*(v) + A*(v)ᵀ)/2."""
+        return LinearMap(self.forward, partial(_symmetric_part, self.adjoint))
 
-        def adjoint(v: Tensor) -> Tensor:
-            pull = self.adjoint(v)
-            return 0.5 * (pull + pull.T)
 
-        return LinearMap(self.forward, adjoint)
+def _product(matrix: Tensor, x: Tensor) -> Tensor:
+    return matrix @ x.reshape(-1)
+
+
+def _transposed_product(matrix: Tensor, shape: tuple[int, ...], v: Tensor) -> Tensor:
+    return (matrix.T @ v).reshape(shape)
+
+
+def _bilinear(left: Tensor, right: Tensor, x: Tensor) -> Tensor:
+    return ((left @ x) * right).sum(1)
+
+
+def _sum_of_outer_products(left: Tensor, right: Tensor, v: Tensor) -> Tensor:
+    return left.T @ (v[:, None] * right)
+
+
+def _picked(observed: Tensor, x: Tensor) -> Tensor:
+    return x[observed]
+
+
+def _put(observed: Tensor, v: Tensor) -> Tensor:
+    x = v.new_zeros(observed.shape)
+    x[observed] = v
+    return x
+
+
+def _coefficients(kept: Tensor, x: Tensor) -> Tensor:
+    z = torch.fft.fft2(x, norm="ortho")[kept]
+    return torch.cat([z.real, z.imag])
+
+
+def _signal_of_coefficients(kept: Tensor, v: Tensor) -> Tensor:
+    half = len(v) // 2
+    full = torch.zeros(kept.shape, dtype=torch.complex(v[:1], v[:1]).dtype, device=v.device)
+    full[kept] = torch.complex(v[:half], v[half:])
+    return torch.fft.ifft2(full, norm="ortho").real
+
+
+def _times(factor: float, function: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
+    return factor * function(tensor)
+
+
+def _symmetric_part(adjoint: Callable[[Tensor], Tensor], v: Tensor) -> Tensor:
+    pull = adjoint(v)
+    return 0.5 * (pull + pull.T)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import pickle
 
 import cvxpy as cp
 import numpy as np
 import pytest
+import scipy.sparse
 import scipy.sparse.linalg as spl
 import torch
 
@@ -298,3 +300,22 @@ def test_failure_can_be_raised() -> None:
     X, A = low_rank(20, 20, 2, rng), rng.standard_normal((400, 400))
     with pytest.raises(twofold.RecoveryError, match="max_iter"):
         recover_low_rank(corrupted(A @ X.ravel(), 0.1, rng), A, X.shape, max_iter=12, raise_on_failure=True)
+
+
+@pytest.mark.parametrize("operator", ["matrix", "quadratic", "sparse"])
+def test_solutions_can_be_pickled_with_their_certificates(operator: str) -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((120, 8))
+    X = np.outer(vectors[0], vectors[0])
+    dense = (vectors[:, :, None] * vectors[:, None, :]).reshape(120, 64)
+    y = dense @ X.ravel()
+    y[:6] -= 20
+    operators = {
+        "matrix": dense,
+        "quadratic": LinearMap.quadratic(torch.from_numpy(vectors)),
+        "sparse": scipy.sparse.csr_array(dense),
+    }
+    solution = recover_low_rank(y, operators[operator], (8, 8), symmetric=True)
+    again = pickle.loads(pickle.dumps(solution))
+    np.testing.assert_array_equal(again.low_rank, solution.low_rank)
+    assert again.certificate.verify(y) == pytest.approx(solution.certificate.verify(y), abs=1e-12)
