@@ -29,7 +29,7 @@ ROOMS = [
     ["solution"],
     ["matrix.finish"],
     ["matrix.recover", "matrix.sensing.recover", "image"],
-    ["estimators", "nn", "optim", "datasets", "metrics", "io"],
+    ["estimators", "nn", "optim", "datasets", "metrics", "io", "baselines"],
     ["plots"],
     ["report"],
     ["benchmarks"],

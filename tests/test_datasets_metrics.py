@@ -107,6 +107,42 @@ def test_impulses(dtype):
     np.testing.assert_array_equal(image, before)
 
 
+def test_whole_pixels_are_struck_together():
+    image = np.full((60, 50, 3), 100, np.uint8)
+    salted = datasets.salt_and_pepper(image, 0.3, whole_pixels=True, random_state=0)
+    assert (salted == salted[..., :1]).all()
+    assert (salted[..., 0] != 100).mean() == pytest.approx(0.3, abs=0.02)
+    random = datasets.random_valued_impulse(image, 0.3, whole_pixels=True, random_state=0)
+    struck = (random != 100).any(axis=2)
+    assert struck.mean() == pytest.approx(0.3, abs=0.02)
+    assert (random[struck] != 100).mean() > 0.98  # all three channels, each with a value of its own
+    grey = datasets.salt_and_pepper(image[..., 0], 0.3, whole_pixels=True, random_state=0)
+    np.testing.assert_array_equal(grey, salted[..., 0])
+
+
+@pytest.mark.parametrize("shape", [(90, 120), (90, 120, 3)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float64])
+def test_overlays_change_what_they_cover_and_nothing_else(shape, dtype):
+    top = 1.0 if dtype is np.float64 else np.iinfo(dtype).max
+    image = np.full(shape, 0.4 * top).astype(dtype)
+    before = image.copy()
+    for name, options in (("text_overlay", {}), ("scratches", {"n": 10}), ("dead_lines", {"fraction": 0.1})):
+        covered = getattr(datasets, name)(image, random_state=0, **options)
+        assert (covered.shape, covered.dtype) == (image.shape, image.dtype)
+        changed = covered != image
+        assert 0.02 < changed.mean() < 0.5
+        if len(shape) == 3:
+            assert (changed == changed[..., :1]).all()
+        again = getattr(datasets, name)(image, random_state=0, **options)
+        np.testing.assert_array_equal(covered, again)
+    np.testing.assert_array_equal(image, before)
+    lines = datasets.dead_lines(image, 0.1, random_state=0) != image
+    rows = lines.reshape(90, -1).all(axis=1)
+    assert (rows.sum(), lines.reshape(90, 120, -1).all(axis=(0, 2)).sum()) == (9, 12)
+    coloured = datasets.text_overlay(image, colour=before.flat[0], random_state=0)
+    np.testing.assert_array_equal(coloured, image)
+
+
 @pytest.mark.parametrize(
     ("call", "name"),
     [
@@ -125,6 +161,10 @@ def test_impulses(dtype):
         (lambda: datasets.sensor_matrix(spike_fraction=0.9), "spike_fraction"),
         (lambda: datasets.salt_and_pepper(np.zeros(5), 0.1), "image"),
         (lambda: datasets.salt_and_pepper(np.zeros((5, 5)), -0.1), "fraction"),
+        (lambda: datasets.text_overlay(np.zeros((20, 20)), size=3), "size"),
+        (lambda: datasets.scratches(np.zeros((20, 20)), -1), "n"),
+        (lambda: datasets.scratches(np.zeros((20, 20)), width=0), "width"),
+        (lambda: datasets.dead_lines(np.zeros((20, 20)), 1.5), "fraction"),
         (lambda: metrics.psnr([[1.0]], [[1.0, 2.0]]), "result"),
         (lambda: metrics.psnr([[2.0]], [[1.0]]), "data_range"),
         (lambda: metrics.psnr([[2.0]], [[1.0]], data_range=0), "data_range"),

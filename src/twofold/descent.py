@@ -73,6 +73,8 @@ def descend(
     terminate: Callable[[int, Tensor], bool] | None = None,
     history: History,
     act: str = "descent",
+    first_step: int = 0,
+    before_step: Callable[[int], None] | None = None,
 ) -> Descended:
     """Run gradient descent with discrepant learning rates, in place on ``signal`` and ``outliers``.
 
@@ -93,6 +95,10 @@ def descend(
         Shown the number of updates done and the residual, before each update and after the last one.
     history : History
         Gets a record for each residual that was computed.
+    first_step : int
+        Updates that were made before: a descent that was cut off goes on from there.
+    before_step : callable, optional
+        Called with the number of updates done before anything of a step is computed.
 
     Returns
     -------
@@ -100,7 +106,9 @@ def descend(
     """
     scale = problem.norm or 1.0
     residual = torch.empty_like(problem.values)  # one buffer: fresh memory for every step costs as much as the step
-    for step in range(max_steps + 1):
+    for step in range(first_step, max_steps + 1):
+        if before_step is not None:
+            before_step(step)
         s = outliers.value()
         residual = problem.residual(signal.value().detach(), s, out=residual)
         relative = float(torch.linalg.vector_norm(residual)) / scale

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,30 @@ class History:
     def seconds(self) -> float:
         """Seconds from the start to the last record."""
         return self.records[-1].seconds if self.records else 0.0
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return perf_counter() - self.started
+
+    def state(self) -> dict[str, Tensor]:
+        """The records as two arrays of numbers, for a checkpoint."""
+        import torch
+
+        acts = self.acts
+        rows = [
+            (acts.index(r.act), r.step, r.n_steps, r.residual, r.outlier_fraction, r.seconds) for r in self.records
+        ]
+        names = torch.frombuffer(bytearray("\n".join(acts).encode() or b"\n"), dtype=torch.uint8)
+        return {"records": torch.tensor(rows, dtype=torch.float64).reshape(-1, 6), "acts": names}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take up the records of a checkpoint; the clock goes on from the last one."""
+        acts = bytes(state["acts"].tolist()).decode().split("\n")
+        self.records = [
+            Record(acts[int(row[0])], int(row[1]), int(row[2]), *row[3:]) for row in state["records"].tolist()
+        ]
+        self.started = perf_counter() - self.seconds
 
     def __iter__(self) -> Iterator[Record]:
         return iter(self.records)

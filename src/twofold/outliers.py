@@ -183,6 +183,15 @@ class DualOutliers:
         # g∘g alone starts at beta/2, not at zero; subtracting its start removes a bias that two signs cancel.
         return torch.expm1(theta.abs()).mul_(self.beta / 2).copysign_(theta)
 
+    def state(self) -> dict[str, Tensor]:
+        """What the next steps depend on."""
+        return {"theta": self.theta}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take up a state."""
+        self.theta.copy_(state["theta"])
+        self._is_current = False
+
     def descend(self, residual: Tensor, rate: float) -> None:
         """theta ← theta + 4·rate·r / (1 + 4·rate·|s|), no more than MAX_INCREMENT at once."""
         damping = torch.abs(self.value(), out=self._damping).mul_(4 * rate).add_(1.0)

@@ -99,9 +99,13 @@ class Problem:
         sizes = sizes[sizes > 0]
         return float(sizes.median()) if len(sizes) else 0.0
 
+    def measured(self, x: Tensor) -> Tensor:
+        """A(x)."""
+        return x if self.operator is None else self.operator.forward(x)
+
     def residual(self, x: Tensor, s: Tensor, out: Tensor | None = None) -> Tensor:
         """r = y − A(x) − s on the observed entries, zero elsewhere; in ``out`` where given, else a new tensor."""
-        r = torch.sub(self.values, x if self.operator is None else self.operator.forward(x), out=out)
+        r = torch.sub(self.values, self.measured(x), out=out)
         r -= s
         if self.observed is not None:
             r *= self.observed

@@ -83,9 +83,9 @@ def test_absent_data_are_listed(twofold, tmp_path, monkeypatch):
 def test_refusals_come_before_any_work(refused, tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "run", None)  # whoever begins to work breaks
     out = ("--out", tmp_path / "out")
-    assert "NAME 'matrx': no such benchmark; accepted are matrix" in refused("benchmark", "matrx", *out)
+    assert "NAME 'matrx': no such benchmark; accepted are matrix, image" in refused("benchmark", "matrx", *out)
     line = refused("benchmark", "--only", "headline,gird", *out)
-    assert "--only 'gird': no such group of matrix; accepted are headline, grid, hard, noise" in line
+    assert "--only 'gird': no such group of matrix or image; accepted are headline, grid, hard, noise" in line
     assert "--only ''" in refused("benchmark", "--only", "", *out)
     assert "--runs" in refused("benchmark", "--runs", "0", *out)
     assert "--data" in refused("benchmark", "--data", tmp_path / "nowhere", *out)

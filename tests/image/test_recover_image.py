@@ -197,7 +197,7 @@ GOOD = np.zeros((8, 8, 3), np.uint8)
         (GOOD.astype(complex), {}, TypeError, "image: dtype complex128"),
         (GOOD.astype(np.int64), {}, TypeError, "image: dtype int64"),
         (GOOD[None], {}, ValueError, "image: shape"),
-        (GOOD[..., :2], {}, ValueError, "image: shape"),
+        (GOOD[..., :1], {"has_alpha": True}, ValueError, "has_alpha=True: shape"),
         (GOOD[:0], {}, ValueError, "empty"),
         (np.full((4, 4), np.nan), {}, ValueError, "mask"),
         (GOOD, {"mask": np.zeros((8, 8))}, TypeError, "mask: dtype float64"),

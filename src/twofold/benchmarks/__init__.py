@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from twofold.benchmarks.runner import Benchmark
 
-GROUPS = {"matrix": ("headline", "grid", "hard", "noise", "missing", "rows", "sensing", "video", "phase")}
+GROUPS = {
+    "matrix": ("headline", "grid", "hard", "noise", "missing", "rows", "sensing", "video", "phase"),
+    "image": ("salt", "random", "own", "kinds", "clean", "presets", "seeds", "steps", "width", "prior"),
+}
 """Benchmark → names of its groups; here so that the help can list them at no cost."""
 
 NAMES = tuple(GROUPS)
@@ -25,4 +28,8 @@ def load(name: str) -> Benchmark:
         from twofold.benchmarks.matrix import BENCHMARK
 
         return BENCHMARK
+    if name == "image":
+        from twofold.benchmarks import image
+
+        return image.BENCHMARK
     raise ValueError(f"{name!r}: no such benchmark; accepted are {', '.join(NAMES)}")

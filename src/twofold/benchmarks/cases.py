@@ -150,6 +150,8 @@ class Benchmark:
         Records of cells → lines about them all, e.g. an area.
     figures : mapping
         Name → (records of cases, records of cells) → figure, or None where there is nothing to draw.
+    runs : int
+        Rounds where the user names none.
     """
 
     name: str
@@ -160,3 +162,4 @@ class Benchmark:
     plan: Callable[[Choice], tuple[list[Case], list[Cell]]]
     summary: Callable[[Sequence[Record]], list[str]]
     figures: Mapping[str, Callable[[Sequence[Record], Sequence[Record]], Figure | None]]
+    runs: int = 3

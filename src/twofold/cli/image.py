@@ -34,6 +34,8 @@ class _Run:
     outliers: Path | None
     figure: Path | None
     max_pixels: int
+    checkpoint: Path | None
+    time_limit: float | None
     force: bool
 
 
@@ -70,33 +72,54 @@ def image(
     seed: Seed = 0,
     device: Device = None,
     max_pixels: MaxPixels = 50_000_000,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where the run stands, written every minute: the same command goes on from there after a kill. "
+            "Removed once the result is written.",
+            show_default=False,
+        ),
+    ] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="For each input: fewer steps where it has to be.", show_default=False),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Write nothing: tell how long it would take, and how much memory.")
+    ] = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Recover images from gross outliers: salt and pepper, impulses, scratches, dead pixels.
 
-    Depth, size and transparency stay as they are. Without -o the result lies beside its input as NAME_clean.
+    Depth, size and transparency stay as they are. Without -o the result lies beside its input as NAME_clean. Images
+    of more than 768×768 pixels are recovered in overlapping tiles, in memory that does not grow with them.
     """
-    run = _Run(preset, polarity, group, seed, device, mask, outliers, figure, max_pixels, force)
+    run = _Run(
+        preset, polarity, group, seed, device, mask, outliers, figure, max_pixels, checkpoint, time_limit, force
+    )
     outputs = _check(run, inputs, output)
+    work = _foretell if dry_run else _recover
+    show = _foretold if dry_run else _summary
     results: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
     for source, target in zip(inputs, outputs, strict=True):
         try:
-            results.append(_recover(run, source, target))
+            results.append(work(run, source, target))
         except FileError as error:
             complain(str(error))
             failed.append({"input": str(source), "error": str(error)})
             continue
         if not as_json:
-            say(_summary(results[-1]))
+            say(show(results[-1]))
     if as_json and len(inputs) > 1:
         say_json({"results": results, "failed": failed})
     elif as_json and results:
         say_json(results[0])
     if not results:
         raise typer.Exit(2)
-    if failed or not all(result["success"] for result in results):
+    if failed or not all(result.get("success", True) for result in results):
         raise typer.Exit(1)
 
 
@@ -106,7 +129,11 @@ def _check(run: _Run, inputs: list[Path], output: Path | None) -> list[Path]:
     from twofold.io.image_writing import check_suffix
 
     options.check_figure(run.figure)
-    extra = [path for path in (run.outliers, run.figure) if path is not None]
+    if run.time_limit is not None and run.checkpoint is not None:
+        raise CommandError("--time-limit, --checkpoint: one of them is accepted")
+    if run.time_limit is not None and not run.time_limit > 0:
+        raise CommandError(f"--time-limit {run.time_limit:g}: a positive number of seconds is accepted")
+    extra = [path for path in (run.outliers, run.figure, run.checkpoint) if path is not None]
     if len(inputs) > 1 and extra:
         raise CommandError(f"{extra[0]}: one file for {len(inputs)} inputs; a single input is accepted here")
     if run.outliers is not None:
@@ -114,7 +141,7 @@ def _check(run: _Run, inputs: list[Path], output: Path | None) -> list[Path]:
     outputs = _name_outputs(inputs, output)
     options.check_device(run.device)
     plan(
-        [*outputs, *extra],
+        [*outputs, *(path for path in extra if path != run.checkpoint)],
         inputs=[*inputs, *([run.mask] if run.mask else [])],
         force=run.force,
         new_folder=output if len(inputs) > 1 else None,
@@ -138,9 +165,8 @@ def _name_outputs(inputs: list[Path], output: Path | None) -> list[Path]:
     return [output]
 
 
-def _recover(run: _Run, source: Path, target: Path) -> dict[str, Any]:
-    """Read, recover, write; the facts for the user. Raises FileError."""
-    from twofold.cli.progress import ProgressBar
+def _read(run: _Run, source: Path, target: Path) -> tuple[Picture, Any]:
+    """The picture and the mask, with notes for the user. Raises FileError."""
     from twofold.io.image_writing import SUFFIXES, check_encodable
     from twofold.io.images import read_image, read_mask
 
@@ -151,7 +177,14 @@ def _recover(run: _Run, source: Path, target: Path) -> dict[str, Any]:
     if source.suffix.lower() not in SUFFIXES:
         complain(f"{source}: the result is written as {target.suffix}", kind="note")
     height, width = picture.pixels.shape[:2]
-    mask = None if run.mask is None else read_mask(run.mask, (height, width), max_pixels=run.max_pixels)
+    return picture, None if run.mask is None else read_mask(run.mask, (height, width), max_pixels=run.max_pixels)
+
+
+def _recover(run: _Run, source: Path, target: Path) -> dict[str, Any]:
+    """Read, recover, write; the facts for the user. Raises FileError."""
+    from twofold.cli.progress import ProgressBar
+
+    picture, mask = _read(run, source, target)
 
     from twofold.image.recover import recover_image
 
@@ -165,11 +198,52 @@ def _recover(run: _Run, source: Path, target: Path) -> dict[str, Any]:
             seed=run.seed,
             device=run.device,
             observer=progress,
+            checkpoint=run.checkpoint,
+            time_limit=run.time_limit,
         )
     if not solution.status.success:
         complain(f"{source}: {solution.status}")
     _write(run, target, picture, solution)
+    if run.checkpoint is not None:
+        run.checkpoint.unlink(missing_ok=True)
     return _facts(run, source, target, solution)
+
+
+def _foretell(run: _Run, source: Path, target: Path) -> dict[str, Any]:
+    """How long an input would take, and how much memory. Raises FileError."""
+    from twofold.image.recover import foretell
+    from twofold.io.memory import peak_memory
+
+    picture, mask = _read(run, source, target)
+    with errors_name(source, "an image"):
+        seconds, n_tiles, extra = foretell(picture.pixels, mask=mask, preset=run.preset, device=run.device)
+    # The steps that were tried have used as much as all of them would.
+    used = peak_memory()
+    return {
+        "input": str(source),
+        "output": str(target),
+        "preset": run.preset,
+        "shape": list(picture.pixels.shape),
+        "tiles": n_tiles,
+        "seconds": seconds,
+        "memory": None if used is None else used + extra,
+    }
+
+
+def _foretold(facts: dict[str, Any]) -> str:
+    memory = "" if facts["memory"] is None else f", about {facts['memory'] / 2**30:.1f} GiB of memory"
+    tiles = "" if facts["tiles"] == 1 else f", {facts['tiles']} tiles"
+    return f"{facts['output']}\n  preset {facts['preset']}{tiles}: about {_duration(facts['seconds'])}{memory}"
+
+
+def _duration(seconds: float) -> str:
+    """
+    >>> _duration(42.3), _duration(400), _duration(9000)
+    ('42 s', '7 minutes', '2.5 hours')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
 def _write(run: _Run, target: Path, picture: Picture, solution: Any) -> None:

@@ -44,23 +44,32 @@ def warm_up(step: int, n_steps: int, share: float, top: float) -> float:
     return top * (0.04 + 0.96 * (0.5 - 0.5 * math.cos(math.pi * u)))
 
 
-def stable_set(outliers: DualOutliers, *, earliest: int, change: float, window: int) -> Callable[[int, Tensor], bool]:
+class StableSet:
     """A test for :func:`descend`: did the outlier set change by less than ``change`` within ``window`` steps?
 
     Not asked before the step ``earliest``: outliers start small, and the empty set stands still for a while.
     """
-    before: Tensor | None = None
 
-    def is_stable(step: int, residual: Tensor) -> bool:
-        nonlocal before
-        if step < earliest or step % window:
+    def __init__(self, outliers: DualOutliers, *, earliest: int, change: float, window: int) -> None:
+        self.outliers, self.earliest, self.change, self.window = outliers, earliest, change, window
+        self.before: Tensor | None = None
+
+    def __call__(self, step: int, residual: Tensor) -> bool:
+        """Whether the set stands still."""
+        if step < self.earliest or step % self.window:
             return False
-        now = explained_by_outliers(outliers.value(), residual)
+        now, before = explained_by_outliers(self.outliers.value(), residual), self.before
         share = 1.0 if before is None or not bool(now.any()) else float((now ^ before).float().mean())
-        before = now
-        return share < change
+        self.before = now
+        return share < self.change
 
-    return is_stable
+    def state(self) -> dict[str, Tensor]:
+        """What the next answers depend on."""
+        return {} if self.before is None else {"before": self.before}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take up a state."""
+        self.before = state["before"].to(self.outliers.theta.device) if "before" in state else None
 
 
 def explained_by_outliers(s: Tensor, residual: Tensor) -> Tensor:
@@ -69,8 +78,9 @@ def explained_by_outliers(s: Tensor, residual: Tensor) -> Tensor:
 
 
 def identify(
-    problem: Problem, signal: NetworkSignal, outliers: DualOutliers, *, alpha: float, preset: Preset,
-    n_steps: int, history: History,
+    problem: Problem, signal: NetworkSignal, outliers: DualOutliers, stable: StableSet, *, alpha: float,
+    preset: Preset, n_steps: int, history: History, first_step: int = 0,
+    before_step: Callable[[int], None] | None = None,
 ) -> Identified:  # fmt: skip
     """Run act 1 in place on ``signal`` and ``outliers``.
 
@@ -80,6 +90,8 @@ def identify(
         y of shape (C, H, W) in [0, 1].
     signal, outliers
         Changed in place.
+    stable : StableSet
+        Ends the act where the outlier set stands still.
     alpha : float
         The published ratio of learning rates. Growth per step is 4·alpha·outlier_rate·tau·ψ: a sum over entries, so
         that neither the size of the image nor the number of channels matters.
@@ -87,6 +99,8 @@ def identify(
     n_steps : int
         The most steps; fewer where the outlier set stands still.
     history : History
+    first_step, before_step
+        As in :func:`twofold.descent.descend`.
 
     Returns
     -------
@@ -100,11 +114,11 @@ def identify(
         alpha=alpha * preset.outlier_rate,
         max_steps=n_steps,
         influence=lambda r: huber(r, preset.delta),
-        terminate=stable_set(
-            outliers, earliest=n_steps // 2, change=preset.stable_change, window=preset.stable_window
-        ),
+        terminate=stable,
         history=history,
         act="identify",
+        first_step=first_step,
+        before_step=before_step,
     )
     outlier = explained_by_outliers(outliers.value(), ended.residual)
     if problem.observed is not None:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 RADIUS = 3.0  # of the covariance taper, pixels
 NOISE = 1e-2  # relative to the variance of the field: keeps the system well conditioned
+TOGETHER = 4  # channels at most whose common covariance is used: its size grows with their square
 _FLOOR = 1e-4  # of the spectrum, relative to its mean
 _MARGIN = 16  # pixels beyond the image, so that opposite borders do not meet: the taper is below 1e-6 there
 _MAX_ITER, _TOL = 30, 5e-3
@@ -117,10 +118,26 @@ def held_out(residual: Tensor, trust: Tensor, *, folds: int, generator: torch.Ge
     -------
     Tensor of shape (C, H, W)
     """
-    field = ResidualField(residual, trust)
     fold = torch.randint(folds, residual.shape, generator=generator).to(residual.device)
     prediction = torch.zeros_like(residual)
-    for k in range(folds):
-        out = fold == k
-        prediction += torch.where(out, field.predict(residual, trust * ~out), 0.0)
+    for some in _groups(residual):
+        field = ResidualField(residual[some], trust[some])
+        for k in range(folds):
+            out = fold[some] == k
+            prediction[some] += torch.where(out, field.predict(residual[some], trust[some] * ~out), 0.0)
     return prediction
+
+
+def predicted(residual: Tensor, trust: Tensor) -> Tensor:
+    """Predict each entry of the field from all trusted entries; shapes (C, H, W)."""
+    return torch.cat(
+        [
+            ResidualField(residual[some], trust[some]).predict(residual[some], trust[some])
+            for some in _groups(residual)
+        ]
+    )
+
+
+def _groups(residual: Tensor) -> list[slice]:
+    """Neighbouring channels that are predicted together."""
+    return [slice(first, first + TOGETHER) for first in range(0, len(residual), TOGETHER)]

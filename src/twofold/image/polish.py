@@ -4,12 +4,14 @@
     now and then:   m = f(theta) + kriging of y − f(theta), each entry predicted without itself
                     P = outlier_probability(y, m)                  see confidence.py
 
-and at the end x = y where an entry is trusted, its prediction where it is not, and in proportion between.
+and at the end x = y where an entry is trusted, its prediction where it is not, and in proportion between
+(:mod:`twofold.image.recover`, after tiles have been put together).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -18,8 +20,9 @@ from twofold.descent import Descended, descend
 from twofold.history import History
 from twofold.image.confidence import outlier_probability
 from twofold.image.identify import huber
-from twofold.image.kriging import ResidualField, held_out
+from twofold.image.kriging import held_out, predicted
 from twofold.image.presets import Preset
+from twofold.image.through import corrected
 from twofold.models.network import NetworkSignal
 from twofold.outliers import Polarity
 from twofold.problem import Problem
@@ -59,9 +62,22 @@ class DecidedOutliers:
     def descend(self, residual: Tensor, rate: float) -> None:
         """Nothing: s changes in ``revise`` only."""
 
-    def revise(self, x: Tensor) -> None:
-        """Decide anew, given the network's image x."""
+    def state(self) -> dict[str, Tensor]:
+        """What the next decisions depend on."""
+        return {
+            "probability": self.probability, "s": self.s, "trust": self.trust,
+            "generator": self.generator.get_state(),
+        }  # fmt: skip
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take up a state."""
         y = self.problem.values
+        self.probability, self.s, self.trust = (state[name].to(y) for name in ("probability", "s", "trust"))
+        self.generator.set_state(state["generator"])
+
+    def revise(self, x: Tensor) -> None:
+        """Decide anew, given the network's image; x is what it looks like in the measurements."""
+        y, x = self.problem.values, self.problem.measured(x)
         prediction = x + held_out(y - x, self.trust, folds=self.folds, generator=self.generator)
         self.probability = outlier_probability(
             y, prediction, self.probability,
@@ -73,11 +89,12 @@ class DecidedOutliers:
         # An entry that may be an outlier is a noisy observation: its variance is noise + P·(y − prediction)².
         self.trust = (1 - self.probability) / (1 + self.probability * ((y - prediction) / _NOISE) ** 2)
 
-    def complete(self, x: Tensor) -> Tensor:
-        """The image: y where trusted, the network plus kriging where not."""
-        y = self.problem.values
-        filled = x + ResidualField(y - x, self.trust).predict(y - x, self.trust)
-        return torch.lerp(filled, y, 1 - self.probability).clamp(0, 1)
+    def predict(self, x: Tensor) -> Tensor:
+        """What the trusted entries and the network say of every entry: the network plus kriging of what it misses."""
+        if self.problem.operator is not None:
+            return corrected(x, self.problem.values, self.trust, self.problem.operator)
+        residual = self.problem.values - x
+        return x + predicted(residual, self.trust)
 
 
 def cool_down(step: int, n_steps: int, top: float) -> float:
@@ -87,16 +104,18 @@ def cool_down(step: int, n_steps: int, top: float) -> float:
 
 def polish(
     problem: Problem, signal: NetworkSignal, outliers: DecidedOutliers, *, preset: Preset, n_steps: int,
-    history: History, revise_at_start: bool = True,
+    history: History, revise_at_start: bool = True, first_step: int = 0,
+    before_step: Callable[[int], None] | None = None,
 ) -> tuple[Tensor, Descended]:  # fmt: skip
     """Run act 2 in place on ``signal`` and ``outliers``.
 
-    ``revise_at_start=False`` is for a network that has not been fitted yet.
+    ``revise_at_start=False`` is for a network that has not been fitted yet; ``first_step`` and ``before_step`` are
+    those of :func:`twofold.descent.descend`.
 
     Returns
     -------
     x : Tensor of shape (C, H, W)
-        The network's image; ``outliers.complete(x)`` is the recovered one.
+        The network's image.
     descended : Descended
     """
     every = max(n_steps // max(preset.revisions, 1), 1)
@@ -117,5 +136,7 @@ def polish(
         terminate=revise_now_and_then,
         history=history,
         act="polish",
+        first_step=first_step,
+        before_step=before_step,
     )
     return signal.last, ended

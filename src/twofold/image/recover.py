@@ -3,40 +3,37 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from time import perf_counter
-from typing import Any, Literal, get_args
+from pathlib import Path
+from typing import Any, get_args
 
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from twofold.devices import as_device
 from twofold.history import History, Observer
-from twofold.image.identify import identify
+from twofold.image.checkpoint import Checkpoint
+from twofold.image.pace import Pace
 from twofold.image.pixels import Pixels, check_image
-from twofold.image.polish import DecidedOutliers, polish
 from twofold.image.presets import PRESETS, Preset
-from twofold.models.network import NetworkSignal
-from twofold.outliers import DualOutliers, Polarity
-from twofold.problem import Problem
+from twofold.image.run import Group, Run
+from twofold.image.through import Measured, measured
+from twofold.image.tiles import OVERLAP
+from twofold.outliers import Polarity
 from twofold.solution import ImageSolution
-from twofold.status import RecoveryError, Status
+from twofold.status import RecoveryError
 
-Group = Literal["entry", "pixel"]
 ALPHA = 500.0  # the published ratio of learning rates
-_FOLDS = 4
-_MISLED = 0.7  # share of outliers after act 1 beyond which its network is given up
-_FULL_SIZE = 256  # pixels along the side of a square image from which on all steps are taken
-_SMALL = 128  # pixels along the shorter side below which the network works at full resolution
-_IMPLAUSIBLE = 0.85  # more outliers than this and the decision is not to be trusted
 
 
 def recover_image(
     image: NDArray[Any],
     *,
     mask: NDArray[Any] | None = None,
-    preset: str = "balanced",
+    operator: Any = None,
+    shape: tuple[int, ...] | None = None,
+    data_range: tuple[float, float] | None = None,
+    has_alpha: bool | None = None,
+    preset: str | Preset = "balanced",
     polarity: Polarity = "both",
     group: Group = "entry",
     alpha: float | None = None,
@@ -44,6 +41,9 @@ def recover_image(
     seed: int = 0,
     device: str | torch.device | None = None,
     observer: Observer | None = None,
+    checkpoint: str | Path | None = None,
+    tile: int | None = None,
+    time_limit: float | None = None,
     raise_on_failure: bool = False,
 ) -> ImageSolution:
     """Recover an image from gross outliers of unknown place, number and kind, with no training data.
@@ -54,12 +54,25 @@ def recover_image(
 
     Parameters
     ----------
-    image : ndarray of shape (H, W), (H, W, 3) or (H, W, 4)
-        uint8, uint16, float32 or float64; floats of any finite range. An alpha channel passes through untouched.
+    image : ndarray of shape (H, W) or (H, W, channels)
+        uint8, uint16, float32 or float64; floats of any finite range. Any number of channels: grey, colour, spectral.
     mask : bool ndarray of shape (H, W) or the image's shape, optional
         True where the pixel is known to be bad.
-    preset : {"fast", "balanced", "best"}
-        See :mod:`twofold.image.presets`; "best" averages three networks.
+    operator : object, optional
+        A in y = A(x) + s: ``image`` then holds measurements of any shape of up to three dimensions, and ``mask``,
+        ``outliers`` and ``outlier_probability`` have that shape. Either one torch function that is linear and takes
+        and gives tensors (1, C, H, W), whose adjoint autograd finds; or what :func:`twofold.recover_low_rank` takes,
+        acting on the row-major vector of the image as NumPy holds it. The adjoint is checked once.
+    shape : tuple (H, W) or (H, W, channels), optional
+        Of the image behind the operator. None: that of the measurements.
+    data_range : (low, high), optional
+        Of the image behind the operator. None: that of the measurements, for operators that keep the level of a
+        constant image (blur, down-sampling, picking pixels).
+    has_alpha : bool, optional
+        Whether the last channel is transparency, which passes through untouched. None: where there are four.
+    preset : {"fast", "balanced", "best"} or Preset
+        See :mod:`twofold.image.presets`; "best" averages three networks. Constants of your own:
+        ``dataclasses.replace(PRESETS["balanced"], width=64)``.
     polarity : {"both", "bright", "dark"}
         Outliers that are brighter than the clean image only, or darker only.
     group : {"entry", "pixel"}
@@ -77,6 +90,15 @@ def recover_image(
         As in PyTorch. None: the CPU.
     observer : callable, optional
         Shown a :class:`twofold.history.Record` at each step.
+    checkpoint : path, optional
+        File that holds where the run stands, written every minute. Where it is there already, the run goes on from
+        it, to the same bits as without the interruption; delete it when you have the result. Needs safetensors.
+    tile : int, optional
+        Side in pixels of overlapping tiles that are recovered one after the other, at least 128, so that memory does
+        not grow with the image. None: 512 for images of more than 768×768 pixels, and no tiles for others.
+    time_limit : float, optional
+        Seconds that all may take; the preset gets by with fewer steps where it has to. The result then depends on
+        how fast the machine is.
     raise_on_failure : bool
         Raise :class:`twofold.status.RecoveryError` in place of returning a solution without success.
 
@@ -87,7 +109,10 @@ def recover_image(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as described, before any work.
+        If an argument is not as described, before any work; if a checkpoint belongs to another run, or a time limit
+        is too short for anything.
+    ImportError
+        With ``checkpoint``, if safetensors is not installed.
 
     References
     ----------
@@ -106,153 +131,64 @@ def recover_image(
     >>> bool(abs(solution.image - image).mean() < 0.15 * abs(noisy - image).mean())
     True
     """
-    pixels, bad = check_image(image, mask)
-    chosen = _check_options(preset, polarity, group, alpha, steps, seed)
-    run = _Run(
-        Pixels.of(pixels, bad, as_device(device)), chosen, polarity, group, ALPHA if alpha is None else float(alpha),
-        steps, seed, History(observer=observer),
-    )  # fmt: skip
+    chosen = _check_options(preset, polarity, group, alpha, steps, seed, tile)
+    seen: Pixels | Measured
+    if operator is None:
+        for name, given in (("shape", shape), ("data_range", data_range)):
+            if given is not None:
+                raise ValueError(f"{name}={given!r}: accepted with an operator only")
+        seen = Pixels.of(*check_image(image, mask, has_alpha), as_device(device))
+    else:
+        for name, refused in (("has_alpha", has_alpha), ("tile", tile)):
+            if refused is not None:
+                raise ValueError(f"{name}={refused!r}: not accepted with an operator")
+        seen = measured(image, mask, operator, shape, data_range, as_device(device))
+    ratio = ALPHA if alpha is None else float(alpha)
+    run = Run(seen, chosen, polarity, group, ratio, steps, seed, tile, History(observer=observer))
+    if time_limit is not None:
+        run.limit(time_limit, checkpoint)
+    if checkpoint is not None:
+        run.checkpoint = Checkpoint(Path(checkpoint), run.determined_by)
     solution = run.solve()
     if raise_on_failure and not solution.status.success:
         raise RecoveryError(solution.status)
     return solution
 
 
-@dataclass(frozen=True)
-class _Run:
-    """One call of :func:`recover_image`, its arguments checked."""
+def foretell(
+    image: NDArray[Any], *, mask: NDArray[Any] | None = None, preset: str | Preset = "balanced",
+    device: str | torch.device | None = None,
+) -> tuple[float, int, float]:  # fmt: skip
+    """How long :func:`recover_image` would take, by a few steps whose results are thrown away.
 
-    pixels: Pixels
-    preset: Preset
-    polarity: Polarity
-    group: Group
-    alpha: float
-    steps: int | None
-    seed: int
-    history: History
+    Returns
+    -------
+    seconds : float
+    n_tiles : int
+    extra : float
+        Bytes that all tiles together need beyond the memory that the steps have used.
 
-    def solve(self) -> ImageSolution:
-        """Both acts, for each network; then one decision for all of them."""
-        y = self.pixels.values
-        problem = Problem(y, self.pixels.observed)
-        if self.pixels.high == self.pixels.low:
-            return self._solution(y, torch.zeros_like(y), Status("recovered", True, "The image is constant."))
-        images, probabilities = [], []
-        for k in range(self.preset.n_networks):
-            x, outliers = self._fit(problem, self.seed + 1000 * k)
-            if outliers is None:
-                return self._solution(x, torch.zeros_like(y), _DIVERGED)
-            images.append(x)
-            probabilities.append(outliers.probability)
-        x = torch.stack(images).mean(0)
-        final = self._decided(problem, torch.stack(probabilities).mean(0), self.seed)
-        for _ in range(self.preset.final_revisions):
-            final.revise(x)
-        return self._solution(final.complete(x), final.probability, _judge(final.probability))
-
-    def _decided(self, problem: Problem, probability: Tensor, seed: int) -> DecidedOutliers:
-        return DecidedOutliers(
-            problem, probability, polarity=self.polarity, grouped=self.group == "pixel", folds=_FOLDS,
-            generator=torch.Generator().manual_seed(seed),
-        )  # fmt: skip
-
-    def _fit(self, problem: Problem, seed: int) -> tuple[Tensor, DecidedOutliers | None]:
-        """Acts 1 and 2 with one network: its image, and the outliers (None: diverged)."""
-        p, y = self.preset, problem.values
-        share = size_share(y.shape[1] * y.shape[2]) if self.steps is None else 1.0
-        n_identify, n_polish = (math.ceil(share * n) for n in split_steps(p, self.steps))
-        signal = self._network(y, seed)
-        dual = DualOutliers(
-            y.shape, p.beta, polarity=self.polarity, group_dim=0 if self.group == "pixel" else None, device=y.device
-        )
-        found = identify(
-            problem, signal, dual, alpha=self.alpha * p.identify_steps / n_identify, preset=p, n_steps=n_identify,
-            history=self.history,
-        )  # fmt: skip
-        if found.descended.stop == "diverged":
-            return y, None
-        outliers = self._decided(problem, found.outlier.float(), seed)
-        # Where nearly everything looked like an outlier, the network has followed them: fit a new one to the inliers.
-        restart = n_polish > 0 and float(found.outlier.float().mean()) > _MISLED
-        if restart:
-            for _ in range(2):
-                outliers.revise(signal.last)
-            signal = self._network(y, seed + 1)
-        x, ended = polish(
-            problem, signal, outliers, preset=p, n_steps=n_polish, history=self.history, revise_at_start=not restart
-        )
-        return (y, None) if ended.stop == "diverged" else (x, outliers)
-
-    def _network(self, y: Tensor, seed: int) -> NetworkSignal:
-        p = self.preset
-        small = min(y.shape[1:]) < _SMALL
-        return NetworkSignal(
-            (y.shape[0], y.shape[1], y.shape[2]), width=p.width, skip=p.skip, scales=p.scales, n_in=p.n_in,
-            shrink=1 if small else p.shrink, seed=seed, device=y.device,
-        )  # fmt: skip
-
-    def _solution(self, x: Tensor, probability: Tensor, status: Status) -> ImageSolution:
-        image = self.pixels.image_from(x)
-        settings = {
-            **asdict(self.preset), "alpha": self.alpha, "polarity": self.polarity, "group": self.group,
-            "steps": self.steps, "seed": self.seed, "device": str(x.device), "low": self.pixels.low,
-            "high": self.pixels.high, "folds": _FOLDS,
-        }  # fmt: skip
-        return ImageSolution(
-            image=image,
-            outliers=self.pixels.outliers_from(image, probability > 0.5),
-            outlier_probability=self.pixels.map_from(probability),
-            status=status,
-            history=self.history,
-            seconds=perf_counter() - self.history.started,
-            n_steps=sum(record.step > 0 for record in self.history),
-            settings=settings,
-        )
-
-
-_DIVERGED = Status(
-    "diverged", False, "The descent left the range of finite numbers.", "Lower alpha, or try another seed."
-)
-
-
-def _share(probability: Tensor) -> float:
-    return float((probability > 0.5).float().mean())
-
-
-def _judge(probability: Tensor) -> Status:
-    share = _share(probability)
-    if share > _IMPLAUSIBLE:
-        return Status(
-            "implausible", False,
-            f"{share:.0%} of the entries were taken for outliers, more than can be told apart from the image.",
-            'Mark known bad pixels in `mask`, set `polarity` if it is known, or try preset="best".',
-        )  # fmt: skip
-    return Status("recovered", True, f"{share:.2%} of the entries were taken for outliers and replaced.")
-
-
-def size_share(n_pixels: int) -> float:
-    """Share of the preset's steps that a small image takes: the same network follows outliers sooner there.
-
-    >>> size_share(512 * 512), size_share(64 * 64)
-    (1.0, 0.5)
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`recover_image` does.
     """
-    return min(1.0, math.sqrt(math.sqrt(n_pixels) / _FULL_SIZE))
-
-
-def split_steps(preset: Preset, steps: int | None) -> tuple[int, int]:
-    """Steps of act 1 and act 2 for each network, in the preset's proportion."""
-    if steps is None:
-        return preset.identify_steps, preset.polish_steps
-    each = max(steps // preset.n_networks, 1)
-    n_identify = math.ceil(each * preset.identify_steps / (preset.identify_steps + preset.polish_steps))
-    return n_identify, each - n_identify
+    chosen = _check_options(preset, "both", "entry", None, None, 0, None)
+    pixels = Pixels.of(*check_image(image, mask), as_device(device))
+    run = Run(pixels, chosen, "both", "entry", ALPHA, None, 0, None, History())
+    tiles = run.tiles
+    seconds = len(tiles) * Pace.of(run.problem(tiles[0]), chosen).seconds(chosen, None)
+    # Prediction, probability and the result, in single and in double precision.
+    return seconds, len(tiles), 40.0 * run.pixels.values.numel()
 
 
 def _check_options(
-    preset: str, polarity: str, group: str, alpha: float | None, steps: int | None, seed: int
-) -> Preset:
+    preset: str | Preset, polarity: str, group: str, alpha: float | None, steps: int | None, seed: int,
+    tile: int | None,
+) -> Preset:  # fmt: skip
+    if not isinstance(preset, Preset) and preset not in PRESETS:
+        raise ValueError(f"preset={preset!r}: accepted are {', '.join(map(repr, PRESETS))} and a Preset")
     for name, value, accepted in (
-        ("preset", preset, tuple(PRESETS)),
         ("polarity", polarity, get_args(Polarity)),
         ("group", group, get_args(Group)),
     ):
@@ -260,11 +196,11 @@ def _check_options(
             raise ValueError(f"{name}={value!r}: accepted are {', '.join(map(repr, accepted))}")
     if alpha is not None and not (math.isfinite(alpha) and alpha > 0):
         raise ValueError(f"alpha={alpha!r}: a positive number is accepted, or None for {ALPHA:g}")
-    for name, number, least in (("steps", steps, 1), ("seed", seed, 0)):
-        if number is None and name == "steps":
+    for name, number, least in (("steps", steps, 1), ("tile", tile, 2 * OVERLAP), ("seed", seed, 0)):
+        if number is None and name != "seed":
             continue
         if isinstance(number, bool) or not isinstance(number, int):
             raise TypeError(f"{name}={number!r}: an integer is accepted")
         if number < least:
             raise ValueError(f"{name}={number!r}: an integer of at least {least} is accepted")
-    return PRESETS[preset]
+    return preset if isinstance(preset, Preset) else PRESETS[preset]

@@ -1,9 +1,10 @@
-"""How much memory there is, to refuse work that cannot fit before it begins."""
+"""How much memory there is and how much was used, to tell before the work whether it fits."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from pathlib import Path
 
 
@@ -15,3 +16,13 @@ def available_memory() -> float:
     with contextlib.suppress(OSError, ValueError):  # "max" is no number
         limits.append(float(Path("/sys/fs/cgroup/memory.max").read_text()))
     return min(limits, default=float("inf"))
+
+
+def peak_memory() -> float | None:
+    """Bytes that this process has used at most so far; None if unknown."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)

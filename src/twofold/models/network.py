@@ -239,3 +239,27 @@ class NetworkSignal:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
+
+    def state(self) -> dict[str, Tensor]:
+        """What the next steps depend on: weights, Adam's averages, and where random numbers come from."""
+        found = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        for i, parameter in enumerate(self.network.parameters()):
+            for name, value in self.optimizer.state[parameter].items():
+                found[f"optimizer.{i}.{name}"] = torch.as_tensor(value)
+        return {**found, "generator": self._generator.get_state()}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take up a state."""
+        start = "network."
+        self.network.load_state_dict(
+            {name.removeprefix(start): tensor for name, tensor in state.items() if name.startswith(start)}
+        )
+        for i, parameter in enumerate(self.network.parameters()):
+            start = f"optimizer.{i}."
+            averages = {name.removeprefix(start): value for name, value in state.items() if name.startswith(start)}
+            for name, value in averages.items():
+                # An average has its parameter's layout in memory; beside averages there is the number of steps.
+                like = parameter.detach() if value.shape == parameter.shape else value.to(parameter.device)
+                self.optimizer.state[parameter][name] = torch.empty_like(like).copy_(value)
+        self._generator.set_state(state["generator"])
+        self._image = None

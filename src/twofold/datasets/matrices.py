@@ -1,4 +1,4 @@
-"""Data with known answers: matrices of low rank with outliers, a sensor log, corrupted images."""
+"""Matrices with known answers: low rank with outliers, the video of a camera at rest, a sensor log."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from twofold.datasets.checks import RandomState, check_fraction, check_noise, choose
+
 Matrix = NDArray[Any]
-RandomState = int | np.random.Generator | None
 
 
 @dataclass(frozen=True)
@@ -88,11 +89,11 @@ def low_rank_plus_sparse(
         raise ValueError(f"shape={shape!r}: positive sizes are accepted")
     if not 0 <= rank <= min(m, n):
         raise ValueError(f"rank={rank!r}: 0 to {min(m, n)} are accepted for shape {(m, n)}")
-    _check_fraction("outlier_fraction", outlier_fraction)
-    _check_fraction("missing_fraction", missing_fraction)
+    check_fraction("outlier_fraction", outlier_fraction)
+    check_fraction("missing_fraction", missing_fraction)
     if missing_fraction == 1:
         raise ValueError("missing_fraction=1: less than 1 is accepted")
-    _check_noise(noise)
+    check_noise(noise)
     if condition is not None and not (math.isfinite(condition) and condition >= 1):
         raise ValueError(f"condition={condition!r}: None and a number from 1 on are accepted")
     if np.dtype(dtype) not in (np.float64, np.float32):
@@ -103,13 +104,13 @@ def low_rank_plus_sparse(
     # An all-zero X of rank 0 has no magnitude to follow: outliers of size up to 1 then.
     limit = 2 * float(np.abs(low_rank).mean()) or 1.0
     outliers = np.zeros((m, n))
-    struck = _choose(rng, m * n, outlier_fraction)
+    struck = choose(rng, m * n, outlier_fraction)
     outliers.reshape(-1)[struck] = rng.uniform(-limit, limit, struck.size)
     low_rank, outliers = low_rank.astype(dtype, copy=False), outliers.astype(dtype, copy=False)
     observed = low_rank + outliers
     if noise:
         observed += (noise * rng.standard_normal((m, n))).astype(dtype, copy=False)
-    observed.reshape(-1)[_choose(rng, m * n, missing_fraction)] = np.nan
+    observed.reshape(-1)[choose(rng, m * n, missing_fraction)] = np.nan
     return LowRankPlusSparse(observed, low_rank, outliers, rank)
 
 
@@ -172,7 +173,7 @@ def moving_blobs(
     ):  # fmt: skip
         if value < least:
             raise ValueError(f"{name}={value!r}: {least} or more are accepted")
-    _check_noise(noise)
+    check_noise(noise)
     if np.dtype(dtype) not in (np.float64, np.float32):
         raise TypeError(f"dtype={np.dtype(dtype)}: float64 and float32 are accepted")
     rng = np.random.default_rng(random_state)
@@ -275,19 +276,19 @@ def sensor_matrix(
             raise ValueError(f"{name}={size!r}: 8 or more are accepted")
     shares = {"spike_fraction": spike_fraction, "dropout_fraction": dropout_fraction}
     for name, share in {**shares, "missing_fraction": missing_fraction}.items():
-        _check_fraction(name, share, largest=0.5)
+        check_fraction(name, share, largest=0.5)
     rng = np.random.default_rng(random_state)
     clean = _building(rng, n_times, n_sensors)
     observed, faulty = clean.copy(), np.zeros(clean.shape, dtype=bool)
     dropped = _dropouts(rng, clean.shape, dropout_fraction)
     observed[dropped] = 0.0
     spikes = np.zeros(clean.shape, dtype=bool)
-    spikes.reshape(-1)[_choose(rng, clean.size, spike_fraction)] = True
+    spikes.reshape(-1)[choose(rng, clean.size, spike_fraction)] = True
     spikes &= ~dropped
     n_spikes = int(spikes.sum())
     observed[spikes] += rng.choice([-1.0, 1.0], n_spikes) * rng.uniform(5, 40, n_spikes)
     faulty = spikes | dropped
-    missing = _choose(rng, clean.size, missing_fraction)
+    missing = choose(rng, clean.size, missing_fraction)
     observed.reshape(-1)[missing] = np.nan
     faulty.reshape(-1)[missing] = False
     return SensorMatrix(observed, clean, faulty, rank=4)
@@ -318,87 +319,3 @@ def _dropouts(rng: np.random.Generator, shape: tuple[int, ...], fraction: float)
         start, sensor = int(rng.integers(0, shape[0])), int(rng.integers(0, shape[1]))
         dropped[start : start + length, sensor] = True
     return dropped
-
-
-def salt_and_pepper(image: Any, fraction: float, *, random_state: RandomState = None) -> NDArray[Any]:
-    """Replace entries of an image by black or white, with equal chance.
-
-    Parameters
-    ----------
-    image : array of shape (H, W) or (H, W, C)
-        Integers (full range of their type) or floats in [0, 1]. Channels are struck independently.
-    fraction : float in [0, 1]
-        Chance of each entry to be struck.
-    random_state : int, numpy.random.Generator or None
-
-    Returns
-    -------
-    ndarray
-        A new array of the same shape and dtype.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If the fraction or the image is not as said above.
-
-    Examples
-    --------
-    >>> salt_and_pepper(np.full((2, 4), 100, np.uint8), 1.0, random_state=0)
-    array([[255, 255, 255,   0],
-           [255,   0, 255,   0]], dtype=uint8)
-    """
-    image, low, high, rng = _prepare(image, fraction, random_state)
-    struck = rng.random(image.shape) < fraction
-    image[struck] = np.where(rng.random(int(struck.sum())) < 0.5, low, high).astype(image.dtype)
-    return image
-
-
-def random_valued_impulse(image: Any, fraction: float, *, random_state: RandomState = None) -> NDArray[Any]:
-    """Replace entries of an image by values uniform on the whole range (random-valued impulse noise, RVIN).
-
-    Parameters, result and errors are those of :func:`salt_and_pepper`.
-
-    Examples
-    --------
-    >>> corrupted = random_valued_impulse(np.full((100, 100), 100, np.uint8), 0.3, random_state=0)
-    >>> round(float((corrupted != 100).mean()), 2)
-    0.3
-    """
-    image, low, high, rng = _prepare(image, fraction, random_state)
-    struck = rng.random(image.shape) < fraction
-    n_struck = int(struck.sum())
-    if image.dtype.kind == "f":
-        image[struck] = rng.uniform(low, high, n_struck).astype(image.dtype)
-    else:
-        image[struck] = rng.integers(int(low), int(high), n_struck, dtype=image.dtype, endpoint=True)
-    return image
-
-
-def _prepare(
-    image: Any, fraction: float, random_state: RandomState
-) -> tuple[NDArray[Any], float, float, np.random.Generator]:
-    image = np.array(image)  # a copy
-    if image.ndim not in (2, 3):
-        raise ValueError(f"image: shape {image.shape}; (H, W) and (H, W, channels) are accepted")
-    _check_fraction("fraction", fraction)
-    rng = np.random.default_rng(random_state)
-    if image.dtype.kind in "ui":
-        info = np.iinfo(image.dtype)
-        return image, info.min, info.max, rng
-    if image.dtype.kind != "f":
-        raise TypeError(f"image: dtype {image.dtype}; integers and floats are accepted")
-    return image, 0.0, 1.0, rng
-
-
-def _choose(rng: np.random.Generator, size: int, fraction: float) -> NDArray[np.intp]:
-    return rng.choice(size, round(fraction * size), replace=False)
-
-
-def _check_fraction(name: str, value: float, largest: float = 1.0) -> None:
-    if not 0 <= value <= largest:
-        raise ValueError(f"{name}={value!r}: 0 to {largest:g} is accepted")
-
-
-def _check_noise(noise: float) -> None:
-    if not (math.isfinite(noise) and noise >= 0):
-        raise ValueError(f"noise={noise!r}: a number from 0 on is accepted")

@@ -1,0 +1,209 @@
+"""Pictures and what happens to them. Noise has seed 0 unless the case's name says otherwise.
+
+Impulses as in scikit-image's ``random_noise`` on the (C, H, W) array; "each entry on its own" unless whole pixels are
+said to be struck.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twofold import datasets
+from twofold.benchmarks.cases import Answer, Case, Choice, Facts, Solver
+from twofold.benchmarks.image import solvers as who
+from twofold.benchmarks.image.objective import Picture, judge, judge_clean
+
+FOUR = ("F16", "Peppers", "Baboon", "kodim03")
+"""DIR/images/NAME.png."""
+
+OWN = ("astronaut", "coffee", "chelsea", "rocket")
+"""Pictures that come with scikit-image."""
+
+CROP = 256
+
+Array = NDArray[Any]
+
+
+def cases(choice: Choice) -> list[Case]:
+    """The cases of the groups chosen, in the groups' own order."""
+    groups: dict[str, Callable[[Choice], Iterator[Case]]] = {
+        "salt": _salt,
+        "random": _random,
+        "own": _own,
+        "kinds": _kinds,
+        "clean": _clean,
+        "presets": _presets,
+        "seeds": _seeds,
+        "steps": _steps,
+        "width": _width,
+        "prior": _prior,
+    }
+    return [case for name, make in groups.items() if name in choice.groups for case in make(choice)]
+
+
+def corrupted(clean: Array, noise: str, level: float, seed: int) -> Picture:
+    """A picture with one kind of noise.
+
+    Parameters
+    ----------
+    clean : uint8 array of shape (H, W) or (H, W, 3)
+    noise : str
+        See ``NOISES``, or "salt and pepper", "random values".
+    level : float
+        Share of the entries that are struck; for "text" and "scratches" it says nothing.
+    seed : int
+    """
+    rng = np.random.default_rng(seed)
+    if noise in NOISES:
+        return NOISES[noise](clean, level, rng)
+    first = np.atleast_3d(clean).transpose(2, 0, 1) / 255
+    if noise == "salt and pepper":
+        from skimage.util import random_noise
+
+        noisy = random_noise(first, "s&p", amount=level, rng=seed)
+    else:
+        noisy = np.where(rng.random(first.shape) < level, rng.random(first.shape), first)
+    bytes_ = np.rint(255 * noisy).astype(np.uint8).transpose(1, 2, 0)
+    return Picture(clean, bytes_.reshape(clean.shape))
+
+
+def _with_gauss(clean: Array, level: float, rng: np.random.Generator) -> Picture:
+    """Impulses on top of normal noise of ten grey levels."""
+    rough = np.clip(np.rint(clean + rng.normal(0, 10, clean.shape)), 0, 255).astype(np.uint8)
+    noisy = datasets.salt_and_pepper(rough, level, random_state=rng)
+    return Picture(clean, noisy, struck=noisy != rough)
+
+
+def _with_missing(clean: Array, level: float, rng: np.random.Generator) -> Picture:
+    """A fifth of the pixels missing, told to everybody, and impulses among the others."""
+    noisy = datasets.salt_and_pepper(clean, level, random_state=rng)
+    mask = rng.random(clean.shape[:2]) < 0.2
+    noisy[mask] = 0
+    return Picture(clean, noisy, mask)
+
+
+NOISES: dict[str, Callable[[Array, float, np.random.Generator], Picture]] = {
+    "salt and pepper, whole pixels": lambda clean, level, rng: Picture(
+        clean, datasets.salt_and_pepper(clean, level, whole_pixels=True, random_state=rng)
+    ),
+    "random values, whole pixels": lambda clean, level, rng: Picture(
+        clean, datasets.random_valued_impulse(clean, level, whole_pixels=True, random_state=rng)
+    ),
+    "text": lambda clean, level, rng: Picture(clean, datasets.text_overlay(clean, random_state=rng)),
+    "scratches": lambda clean, level, rng: Picture(clean, datasets.scratches(clean, 40, width=3, random_state=rng)),
+    "dead and hot lines": lambda clean, level, rng: Picture(
+        clean, datasets.dead_lines(clean, level, random_state=rng)
+    ),
+    "salt and pepper on normal noise of 10/255": _with_gauss,
+    "salt and pepper, a fifth missing": _with_missing,
+}
+
+
+def _salt(choice: Choice) -> Iterator[Case]:
+    for name in _four(choice):
+        for level in (0.3,) if choice.quick else (0.1, 0.3, 0.5, 0.7):
+            yield _case("salt", choice, name, "salt and pepper", level, (who.BALANCED, who.FAST, *who.CLASSICS))
+
+
+def _random(choice: Choice) -> Iterator[Case]:
+    for name in _four(choice):
+        for level in (0.3,) if choice.quick else (0.1, 0.3, 0.5):
+            yield _case("random", choice, name, "random values", level, (who.BALANCED, who.FAST, *who.CLASSICS))
+
+
+def _own(choice: Choice) -> Iterator[Case]:
+    for name in OWN[:1] if choice.quick else OWN:
+        for noise, level in (("salt and pepper", 0.5), ("random values", 0.3)):
+            yield _case("own", choice, name, noise, level, (who.BALANCED, *who.CLASSICS))
+
+
+def _kinds(choice: Choice) -> Iterator[Case]:
+    levels = dict.fromkeys(NOISES, 0.3) | {"dead and hot lines": 0.03, "text": 0.0, "scratches": 0.0}
+    for name in ("chelsea",) if choice.quick else ("F16", "kodim03"):
+        for noise, level in levels.items():
+            yield _case("kinds", choice, name, noise, level, (who.BALANCED, *who.CLASSICS))
+
+
+def _clean(choice: Choice) -> Iterator[Case]:
+    for name in ("chelsea",) if choice.quick else (*FOUR, *OWN):
+        yield _case("clean", choice, name, "none", 0.0, (who.BALANCED,), judge=judge_clean)
+
+
+def _presets(choice: Choice) -> Iterator[Case]:
+    name = "chelsea" if choice.quick else "F16"
+    everybody = (who.BALANCED, who.FAST, who.BEST)
+    yield _case("presets", choice, name, "salt and pepper", 0.5, everybody, weigh=True)
+
+
+def _seeds(choice: Choice) -> Iterator[Case]:
+    for seed in (1,) if choice.quick else (1, 2):
+        for name in ("chelsea",) if choice.quick else FOUR:
+            for noise, level in (("salt and pepper", 0.5), ("random values", 0.3)):
+                yield _case("seeds", choice, name, noise, level, (who.BALANCED, who.MEDIAN, who.CUBIC), seed=seed)
+
+
+def _steps(choice: Choice) -> Iterator[Case]:
+    for name in ("chelsea",) if choice.quick else FOUR:
+        for noise, levels in (("salt and pepper", (0.1, 0.3, 0.5, 0.7)), ("random values", (0.1, 0.3, 0.5))):
+            for level in levels[1:2] if choice.quick else levels:
+                yield _case("steps", choice, name, noise, level, (who.BALANCED, who.LONGER))
+
+
+def _width(choice: Choice) -> Iterator[Case]:
+    for name in ("chelsea",) if choice.quick else FOUR:
+        for noise, level in (("salt and pepper", 0.5), ("random values", 0.3)):
+            yield _case("width", choice, name, noise, level, who.WIDTHS, crop=CROP)
+
+
+def _prior(choice: Choice) -> Iterator[Case]:
+    for name in ("chelsea",) if choice.quick else ("F16", "kodim03"):
+        yield _case("prior", choice, name, "salt and pepper", 0.5, (who.BALANCED, *who.PRIORS), crop=CROP)
+
+
+def _four(choice: Choice) -> Sequence[str]:
+    return ("chelsea",) if choice.quick else FOUR
+
+
+def _case(
+    group: str, choice: Choice, name: str, noise: str, level: float, solvers: Sequence[Solver], *, seed: int = 0,
+    crop: int | None = None, weigh: bool = False, judge: Callable[[Picture, Answer], tuple[Facts, str]] = judge,
+) -> Case:  # fmt: skip
+    crop = 64 if choice.quick else crop
+    path, absent = None, ""
+    if name in FOUR:
+        path = None if choice.data is None else choice.data / "images" / f"{name}.png"
+        if path is None:
+            absent = f"no --data DIR with images/{name}.png"
+        elif not path.is_file():
+            absent = f"no images/{name}.png in --data {choice.data}"
+    settings = {"image": name, "noise": noise, "level": level, "seed": seed, "crop": crop}
+    title = name + ("" if noise == "none" else f", {noise}") + (f" {level:.0%}" if level else "")
+    title += f", seed {seed}" if seed else ""
+    title += f", {crop}×{crop}" if crop else ""
+    make = partial(_make, path, settings)
+    return Case(group, title, settings, make, tuple(solvers), judge, _gibibyte if weigh else None, absent)
+
+
+def _make(path: Path | None, settings: dict[str, Any]) -> Picture:
+    from skimage import data
+    from skimage.io import imread
+
+    image = imread(path)[..., :3] if path is not None else getattr(data, settings["image"])()
+    if settings["crop"] is not None:
+        # The middle, where there is something to see.
+        top, left = ((length - settings["crop"]) // 2 for length in image.shape[:2])
+        image = np.ascontiguousarray(image[top : top + settings["crop"], left : left + settings["crop"]])
+    if settings["noise"] == "none":
+        return Picture(image, image)
+    return corrupted(image, settings["noise"], settings["level"], settings["seed"])
+
+
+def _gibibyte(data: Picture) -> int:
+    """Peaks are told in GiB."""
+    return 2**30

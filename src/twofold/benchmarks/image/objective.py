@@ -1,0 +1,62 @@
+"""When an image is right: PSNR and SSIM against the clean one, and who was taken for an outlier."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twofold.benchmarks.cases import Answer, Facts
+from twofold.metrics import psnr, ssim
+from twofold.solution import ImageSolution
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image to be recovered.
+
+    Attributes
+    ----------
+    clean, noisy : ndarray of shape (H, W) or (H, W, C)
+        Of one dtype.
+    mask : bool ndarray of shape (H, W), optional
+        Pixels that everybody is told to be bad.
+    struck : bool ndarray like ``noisy``, optional
+        Where the outliers are. None: wherever noisy and clean differ.
+    """
+
+    clean: NDArray[Any]
+    noisy: NDArray[Any]
+    mask: NDArray[np.bool_] | None = None
+    struck: NDArray[np.bool_] | None = None
+
+
+def judge(data: Picture, answer: Answer) -> tuple[Facts, str]:
+    """PSNR and SSIM of the final image; of the best one where a solver hands over several (with the truth at hand).
+
+    ``recall`` is the share of the outliers that were found, ``false positives`` the share of the others that were
+    taken for outliers.
+    """
+    solutions: Sequence[ImageSolution] = answer.value if isinstance(answer.value, list) else [answer.value]
+    scores = [psnr(data.clean, solution.image) for solution in solutions]
+    best = solutions[int(np.argmax(scores))]
+    facts: Facts = {
+        "psnr": min(max(scores), 99.0), "ssim": ssim(data.clean, best.image), "which": int(np.argmax(scores)),
+    }  # fmt: skip
+    struck = data.noisy != data.clean if data.struck is None else data.struck
+    found = best.outlier_probability > 0.5
+    if found.any() and struck.any() and not struck.all():
+        facts |= {"recall": float(found[struck].mean()), "false positives": float(found[~struck].mean())}
+    before = psnr(data.clean, data.noisy)
+    worse = f"no better than the input: {max(scores):.1f} dB, the input {before:.1f}" if max(scores) <= before else ""
+    return facts, worse
+
+
+def judge_clean(data: Picture, answer: Answer) -> tuple[Facts, str]:
+    """A clean image: PSNR against itself, and the share of its entries taken for outliers."""
+    solution: ImageSolution = answer.value
+    score, share = min(psnr(data.clean, solution.image), 99.0), solution.outlier_fraction
+    return {"psnr": score, "ssim": ssim(data.clean, solution.image), "false positives": share}, ""

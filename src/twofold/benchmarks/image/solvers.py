@@ -1,0 +1,98 @@
+"""Who recovers images. twofold is told nothing, and has the same settings in every case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from twofold.benchmarks.cases import Answer, Case, Solver
+from twofold.benchmarks.image.objective import Picture
+
+Run = Callable[[], Answer]
+
+WEIGHTS = (0.7, 0.9, 1.1, 1.4)
+"""Of total variation's misfit: the best is taken, with the truth at hand."""
+
+PRIOR_STEPS = 2000
+"""Of deep image priors; their image is at its best before that, where it overfits at all."""
+
+
+def twofold_image(data: Picture, *, preset: str = "balanced", width: int | None = None, times: float = 1.0) -> Run:
+    """twofold with a preset; with another width, or so many times its steps, where that is what is asked."""
+    from twofold.image.presets import PRESETS
+    from twofold.image.recover import recover_image
+
+    chosen = PRESETS[preset]
+    if width is not None:
+        chosen = replace(chosen, width=width)
+    steps = None if times == 1.0 else round(times * (chosen.identify_steps + chosen.polish_steps))
+
+    def run() -> Answer:
+        solution = recover_image(data.noisy, mask=data.mask, preset=chosen, steps=steps)
+        facts = {"status": solution.status.code, "steps": solution.n_steps}
+        return Answer(solution, facts, "" if solution.status.success else str(solution.status))
+
+    return run
+
+
+def baseline(data: Picture, *, name: str, variants: tuple[dict[str, Any], ...] = ({},)) -> Run:
+    """A baseline of :mod:`twofold.baselines`; of several variants the best, chosen with the truth at hand."""
+    from twofold import baselines
+
+    function = getattr(baselines, name)
+
+    def run() -> Answer:
+        solutions = [function(data.noisy, mask=data.mask, **options) for options in variants]
+        return Answer(solutions, {"steps": solutions[0].n_steps} if solutions[0].n_steps else {})
+
+    return run
+
+
+def _told_values(case: Case) -> str:
+    """Whether outliers have the values that the detector looks for."""
+    return "" if case.settings["noise"].startswith("salt") else "looks for black and white only"
+
+
+FAST = Solver("twofold, fast", partial(twofold_image, preset="fast"))
+BALANCED = Solver("twofold, balanced", twofold_image)
+BEST = Solver("twofold, best", partial(twofold_image, preset="best"))
+LONGER = Solver("twofold, balanced, three times the steps", partial(twofold_image, times=3.0))
+WIDTHS = tuple(
+    Solver(f"twofold, balanced, width {width}", partial(twofold_image, width=width)) for width in (16, 32, 64, 128)
+)
+
+MEDIAN = Solver(
+    "best median of 3, 5, 7 (chosen by the truth)",
+    partial(baseline, name="median", variants=tuple({"size": size} for size in (3, 5, 7))),
+)
+ADAPTIVE_MEDIAN = Solver("adaptive median up to 9", partial(baseline, name="adaptive_median"))
+LINEAR = Solver(
+    "black and white detected, linear interpolation",
+    partial(baseline, name="detect_and_interpolate", variants=({"kind": "linear"},)),
+    _told_values,
+)
+CUBIC = Solver(
+    "black and white detected, cubic interpolation",
+    partial(baseline, name="detect_and_interpolate", variants=({"kind": "cubic"},)),
+    _told_values,
+)
+TOTAL_VARIATION = Solver(
+    "total variation, l1 (best of four weights, chosen by the truth)",
+    partial(baseline, name="total_variation_l1", variants=tuple({"weight": weight} for weight in WEIGHTS)),
+)
+PRIORS = tuple(
+    Solver(
+        f"deep image prior, {loss}, " + ("stopped by running variance" if stopped else f"{PRIOR_STEPS} steps"),
+        partial(
+            baseline,
+            name="deep_image_prior",
+            variants=({"loss": loss, "early_stopping": stopped, "steps": PRIOR_STEPS},),
+        ),
+    )
+    for loss in ("l2", "l1", "huber")
+    for stopped in (False, True)
+)
+
+CLASSICS = (MEDIAN, ADAPTIVE_MEDIAN, LINEAR, CUBIC, TOTAL_VARIATION)

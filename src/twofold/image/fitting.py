@@ -1,0 +1,193 @@
+"""Both acts with one network, as something that can be put down at any step and taken up again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from twofold.history import History
+from twofold.image.checkpoint import State, part, prefixed
+from twofold.image.identify import StableSet, identify
+from twofold.image.polish import DecidedOutliers, polish
+from twofold.image.presets import Preset
+from twofold.models.network import NetworkSignal
+from twofold.outliers import DualOutliers, Polarity
+from twofold.problem import Problem
+
+FOLDS = 4
+"""Random subsets that are predicted from the others in turn."""
+
+MISLED = 0.7
+"""Share of outliers after act 1 from which on its network is given up."""
+
+FULL_SIZE = 256
+"""Pixels along the side of a square image from which on all steps are taken."""
+
+SMALL = 128
+"""Pixels along the shorter side below which the network works at full resolution."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What one network gives: its image, and the outliers that were decided with it."""
+
+    x: Tensor
+    outliers: DecidedOutliers
+
+
+@dataclass
+class NetworkFit:
+    """Acts 1 and 2 with one network.
+
+    Parameters
+    ----------
+    problem : Problem
+    preset : Preset
+    polarity : {"both", "bright", "dark"}
+    grouped : bool
+    alpha : float
+    steps : int or None
+        Of both acts; None: the preset's, fewer for small images.
+    seed : int
+    history : History
+    shape : tuple (C, H, W), optional
+        Of the image. None: that of the values, which are the image's without an operator.
+
+    Attributes
+    ----------
+    act : {"identify", "polish"}
+    step : int
+        The next one of that act.
+    """
+
+    problem: Problem
+    preset: Preset
+    polarity: Polarity
+    grouped: bool
+    alpha: float
+    steps: int | None
+    seed: int
+    history: History
+    shape: tuple[int, int, int] | None = None
+    act: Literal["identify", "polish"] = "identify"
+    step: int = 0
+    restarted: bool = False
+    decided: DecidedOutliers | None = None
+    signal: NetworkSignal = field(init=False)
+    dual: DualOutliers = field(init=False)
+    stable: StableSet = field(init=False)
+
+    def __post_init__(self) -> None:
+        p, y = self.preset, self.problem.values
+        self.shape = (y.shape[0], y.shape[1], y.shape[2]) if self.shape is None else self.shape
+        share = size_share(self.shape[1] * self.shape[2]) if self.steps is None else 1.0
+        self.n_identify, self.n_polish = (math.ceil(share * n) for n in split_steps(p, self.steps))
+        self.signal = self._network(self.seed)
+        self.dual = DualOutliers(
+            y.shape, p.beta, polarity=self.polarity, group_dim=0 if self.grouped else None, device=y.device
+        )
+        self.stable = StableSet(
+            self.dual, earliest=self.n_identify // 2, change=p.stable_change, window=p.stable_window
+        )
+
+    def run(self, before_step: Callable[[], None] = lambda: None) -> Fitted | None:
+        """Go on from where it stands; None: diverged. ``before_step`` is called whenever ``state`` is whole."""
+
+        def mark(step: int) -> None:
+            self.step = step
+            before_step()
+
+        if self.act == "identify":
+            found = identify(
+                self.problem, self.signal, self.dual, self.stable,
+                alpha=self.alpha * self.preset.identify_steps / self.n_identify, preset=self.preset,
+                n_steps=self.n_identify, history=self.history, first_step=self.step, before_step=mark,
+            )  # fmt: skip
+            if found.descended.stop == "diverged":
+                return None
+            self._begin_polish(found.outlier.float())
+        assert self.decided is not None
+        x, ended = polish(
+            self.problem, self.signal, self.decided, preset=self.preset, n_steps=self.n_polish, history=self.history,
+            revise_at_start=not self.restarted, first_step=self.step, before_step=mark,
+        )  # fmt: skip
+        return None if ended.stop == "diverged" else Fitted(x, self.decided)
+
+    def _begin_polish(self, outlier: Tensor) -> None:
+        self.act, self.step = "polish", 0
+        self.decided = self._undecided(outlier)
+        # Where nearly everything looked like an outlier, the network has followed them: fit a new one to the inliers.
+        self.restarted = self.n_polish > 0 and float(outlier.mean()) > MISLED
+        if self.restarted:
+            for _ in range(2):
+                self.decided.revise(self.signal.last)
+            self.signal = self._network(self.seed + 1)
+
+    def _undecided(self, probability: Tensor) -> DecidedOutliers:
+        return decided_outliers(self.problem, probability, self.polarity, self.grouped, self.seed)
+
+    def _network(self, seed: int) -> NetworkSignal:
+        p = self.preset
+        assert self.shape is not None
+        small = min(self.shape[1:]) < SMALL
+        return NetworkSignal(
+            self.shape, width=p.width, skip=p.skip, scales=p.scales, n_in=p.n_in, shrink=1 if small else p.shrink,
+            seed=seed, device=self.problem.values.device,
+        )  # fmt: skip
+
+    def state(self) -> State:
+        """Everything that the rest of the run depends on."""
+        flags = torch.tensor([self.act == "polish", self.step, self.restarted])
+        found = {"flags": flags, **prefixed("signal", self.signal.state())}
+        if self.act == "identify":
+            return {**found, **prefixed("dual", self.dual.state()), **prefixed("stable", self.stable.state())}
+        assert self.decided is not None
+        return {**found, **prefixed("decided", self.decided.state())}
+
+    def restore(self, state: State) -> None:
+        """Take up a state."""
+        is_polish, step, restarted = (int(flag) for flag in state["flags"])
+        self.step, self.restarted = step, bool(restarted)
+        if is_polish:
+            self.act = "polish"
+            if restarted:
+                self.signal = self._network(self.seed + 1)
+            self.decided = self._undecided(torch.zeros_like(self.problem.values))
+            self.decided.restore(part("decided", state))
+        else:
+            self.dual.restore(part("dual", state))
+            self.stable.restore(part("stable", state))
+        self.signal.restore(part("signal", state))
+
+
+def decided_outliers(
+    problem: Problem, probability: Tensor, polarity: Polarity, grouped: bool, seed: int
+) -> DecidedOutliers:
+    """Outliers that start from a probability; the seed draws who is held out."""
+    return DecidedOutliers(
+        problem, probability, polarity=polarity, grouped=grouped, folds=FOLDS,
+        generator=torch.Generator().manual_seed(seed),
+    )  # fmt: skip
+
+
+def size_share(n_pixels: int) -> float:
+    """Share of the preset's steps that a small image takes: the same network follows outliers sooner there.
+
+    >>> size_share(512 * 512), size_share(64 * 64)
+    (1.0, 0.5)
+    """
+    return min(1.0, math.sqrt(math.sqrt(n_pixels) / FULL_SIZE))
+
+
+def split_steps(preset: Preset, steps: int | None) -> tuple[int, int]:
+    """Steps of act 1 and act 2 for each network, in the preset's proportion."""
+    if steps is None:
+        return preset.identify_steps, preset.polish_steps
+    each = max(steps // preset.n_networks, 1)
+    n_identify = math.ceil(each * preset.identify_steps / (preset.identify_steps + preset.polish_steps))
+    return n_identify, each - n_identify

@@ -1,0 +1,80 @@
+"""How long a recovery takes, from a few steps of it: for a time limit, and to be told before it begins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+
+import torch
+
+from twofold.history import History
+from twofold.image.fitting import NetworkFit, decided_outliers, split_steps
+from twofold.image.presets import Preset
+from twofold.problem import Problem
+
+LEAST_STEPS = 30
+"""Of one network: fewer do not tell outliers from the picture."""
+
+RESERVE = 0.9
+"""Share of the time that is planned for."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds that the parts of a recovery take on one tile.
+
+    Attributes
+    ----------
+    step : float
+        One step of the descent.
+    decision : float
+        Once deciding who is an outlier.
+    steps : int
+        Of one network, where time does not matter.
+    """
+
+    step: float
+    decision: float
+    steps: int
+
+    @classmethod
+    def of(cls, problem: Problem, preset: Preset) -> Pace:
+        """Measure it, by three steps and a decision whose results are thrown away."""
+        y = problem.values
+        fit = NetworkFit(problem, preset, "both", False, 500.0, None, 0, History())
+        x = fit.signal.value().detach()
+        fit.signal.descend(torch.zeros_like(y), 0.0)  # the first one is slow
+        _wait(y)
+        started = perf_counter()
+        for _ in range(2):
+            residual = problem.residual(fit.signal.value().detach(), fit.dual.value())
+            fit.signal.descend(residual, 0.0)
+            fit.dual.descend(residual, 0.0)
+        _wait(y)
+        step = (perf_counter() - started) / 2
+        started = perf_counter()
+        decided_outliers(problem, torch.full_like(y, 0.05), "both", False, 0).revise(x)
+        _wait(y)
+        return cls(step, perf_counter() - started, fit.n_identify + fit.n_polish)
+
+    def seconds(self, preset: Preset, steps: int | None) -> float:
+        """For one tile."""
+        n = self.steps if steps is None else sum(split_steps(preset, steps))
+        return preset.n_networks * n * self.step + self._decisions(preset)
+
+    def steps_within(self, seconds: float, preset: Preset) -> int:
+        """The most steps of all networks that a tile can have in so many seconds; no more than the preset's."""
+        fitting = int((RESERVE * seconds - self._decisions(preset)) / self.step)
+        return min(fitting, preset.n_networks * self.steps)
+
+    def least_seconds(self, preset: Preset) -> float:
+        """What a tile needs at the least."""
+        return (LEAST_STEPS * preset.n_networks * self.step + self._decisions(preset)) / RESERVE
+
+    def _decisions(self, preset: Preset) -> float:
+        return (preset.n_networks * preset.revisions + preset.final_revisions + 1) * self.decision
+
+
+def _wait(like: torch.Tensor) -> None:
+    if like.device.type == "cuda":
+        torch.cuda.synchronize(like.device)

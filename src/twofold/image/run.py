@@ -1,0 +1,205 @@
+"""One recovery, its arguments checked: tile by tile both acts for each network, then one decision for all of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib.metadata import version
+from time import perf_counter
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from twofold.history import History
+from twofold.image.checkpoint import Checkpoint, State, digest, part, prefixed
+from twofold.image.fitting import NetworkFit, decided_outliers
+from twofold.image.pace import LEAST_STEPS, Pace
+from twofold.image.pixels import Pixels
+from twofold.image.presets import Preset
+from twofold.image.through import Measured
+from twofold.image.tiles import Canvas, Tile, tiles_of
+from twofold.outliers import Polarity
+from twofold.problem import Problem
+from twofold.solution import ImageSolution
+from twofold.status import Status
+
+Group = Literal["entry", "pixel"]
+
+_IMPLAUSIBLE = 0.85  # more outliers than this and the decision is not to be trusted
+
+
+@dataclass
+class Run:
+    """What :func:`twofold.recover_image` was asked for."""
+
+    pixels: Pixels | Measured
+    preset: Preset
+    polarity: Polarity
+    group: Group
+    alpha: float
+    steps: int | None
+    seed: int
+    tile: int | None
+    history: History
+    checkpoint: Checkpoint | None = None
+    time_limit: float | None = None
+    pace: Pace | None = None
+
+    @property
+    def tiles(self) -> list[Tile]:
+        """Those that the image is cut into; through an operator it is in one piece."""
+        height, width = self.pixels.values.shape[1:]
+        if isinstance(self.pixels, Measured):
+            return [Tile(slice(0, height), slice(0, width))]
+        return tiles_of(height, width, self.tile)
+
+    def problem(self, tile: Tile) -> Problem:
+        """The observation within a tile."""
+        values, observed = self.pixels.values, self.pixels.observed
+        if isinstance(self.pixels, Measured):
+            return Problem(values, observed, self.pixels.operator)
+        return Problem(tile.of(values), None if observed is None else tile.of(observed))
+
+    def limit(self, seconds: float, checkpoint: object) -> None:
+        """Plan for a time limit.
+
+        Raises
+        ------
+        ValueError
+            If it is no positive number, too short, or does not go with the other arguments.
+        """
+        if isinstance(seconds, bool) or not (math.isfinite(seconds) and seconds > 0):
+            raise ValueError(f"time_limit={seconds!r}: a positive number of seconds is accepted")
+        for name, value in (("steps", self.steps), ("checkpoint", checkpoint)):
+            if value is not None:
+                raise ValueError(f"time_limit={seconds!r}: not accepted with {name}: the steps follow from the time")
+        tiles = self.tiles
+        self.time_limit, self.pace = seconds, Pace.of(self.problem(tiles[0]), self.preset)
+        least = len(tiles) * self.pace.least_seconds(self.preset) + self.history.elapsed
+        if least > seconds:
+            raise ValueError(f"time_limit={seconds!r}: about {least:.0f} s or more are accepted for this image here")
+
+    def _plan(self, tiles_left: int) -> None:
+        """How many steps the next tile gets, from the time that is left."""
+        if self.time_limit is not None and self.pace is not None:
+            left = (self.time_limit - self.history.elapsed) / tiles_left
+            least = LEAST_STEPS * self.preset.n_networks
+            self.steps = max(self.pace.steps_within(left, self.preset), least)
+
+    def solve(self) -> ImageSolution:
+        """Tile by tile, both acts for each network; then one decision for all of them."""
+        y = self.pixels.values
+        if isinstance(self.pixels, Pixels) and self.pixels.high == self.pixels.low:
+            return self._solution(y, torch.zeros_like(y), Status("recovered", True, "The image is constant."))
+        tiles, canvas, first = self.tiles, Canvas(y), 0
+        state = None if self.checkpoint is None else self.checkpoint.state
+        if state is not None:
+            self.history.restore(part("history", state))
+            canvas.restore(part("canvas", state))
+            first = int(state["tile"])
+        for number in range(first, len(tiles)):
+            self._plan(len(tiles) - number)
+            place = {"tile": torch.tensor(number), **prefixed("canvas", canvas.state())}
+            found = self._recovered(self.problem(tiles[number]), state, place)
+            state = None
+            if found is None:
+                nothing = y.new_zeros(self.pixels.signal_shape) if isinstance(self.pixels, Measured) else y
+                return self._solution(nothing, torch.zeros_like(y), _DIVERGED)
+            if isinstance(self.pixels, Measured):
+                return self._solution(found[0].clamp(0, 1), found[1], _judge(found[1]))
+            canvas.add(tiles[number], *found)
+        prediction, probability = canvas.blended()
+        x = torch.lerp(prediction, y, 1 - probability).clamp(0, 1)
+        return self._solution(x, probability, _judge(probability))
+
+    def _recovered(self, problem: Problem, state: State | None, place: State) -> tuple[Tensor, Tensor] | None:
+        """The prediction and the outlier probability of one tile; None: diverged.
+
+        ``state`` is where a former run was cut off in this tile, ``place`` what else a checkpoint has to hold.
+        """
+        y, grouped = problem.values, self.group == "pixel"
+        shape = self.pixels.signal_shape
+        images, probabilities = y.new_empty(0, *shape), y.new_empty(0, *y.shape)
+        if state is not None:
+            images, probabilities = (state[name].to(y) for name in ("images", "probabilities"))
+        for k in range(len(images), self.preset.n_networks):
+            fit = NetworkFit(
+                problem, self.preset, self.polarity, grouped, self.alpha, self.steps, self.seed + 1000 * k,
+                self.history, shape,
+            )  # fmt: skip
+            if state is not None:
+                fit.restore(part("fit", state))
+                state = None
+            finished = {**place, "images": images, "probabilities": probabilities}
+            fitted = fit.run(partial(self._write, fit, finished))
+            if fitted is None:
+                return None
+            images = torch.cat([images, fitted.x[None]])
+            probabilities = torch.cat([probabilities, fitted.outliers.probability[None]])
+        x = images.mean(0)
+        final = decided_outliers(problem, probabilities.mean(0), self.polarity, grouped, self.seed)
+        for _ in range(self.preset.final_revisions):
+            final.revise(x)
+        return final.predict(x), final.probability
+
+    def _write(self, fit: NetworkFit, finished: State) -> None:
+        """The state, if there is a file for it and it is time."""
+        if self.checkpoint is not None and self.checkpoint.is_due:
+            history, unfinished = prefixed("history", self.history.state()), prefixed("fit", fit.state())
+            self.checkpoint.write({**finished, **history, **unfinished})
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Every constant that determines the answer."""
+        return {
+            **asdict(self.preset), "alpha": self.alpha, "polarity": self.polarity, "group": self.group,
+            "steps": self.steps, "tile": self.tile, "time_limit": self.time_limit, "seed": self.seed,
+            "device": str(self.pixels.values.device), "low": self.pixels.low, "high": self.pixels.high,
+        }  # fmt: skip
+
+    @property
+    def determined_by(self) -> dict[str, Any]:
+        """What has to be the same for a run to go on to the same bits."""
+        return {
+            **self.settings, "image": digest(self.pixels.values, self.pixels.observed),
+            "threads": torch.get_num_threads(), "torch": torch.__version__, "twofold": version("twofold"),
+        }  # fmt: skip
+
+    def _solution(self, x: Tensor, probability: Tensor, status: Status) -> ImageSolution:
+        image, outlier = self.pixels.image_from(x), probability > 0.5
+        if isinstance(self.pixels, Measured):
+            outliers = self.pixels.outliers_from(x, outlier)
+        else:
+            outliers = self.pixels.outliers_from(image, outlier)
+        return ImageSolution(
+            image=image,
+            outliers=outliers,
+            outlier_probability=self.pixels.map_from(probability),
+            status=status,
+            history=self.history,
+            seconds=perf_counter() - self.history.started,
+            n_steps=sum(record.step > 0 for record in self.history),
+            settings=self.settings,
+        )
+
+
+_DIVERGED = Status(
+    "diverged", False, "The descent left the range of finite numbers.", "Lower alpha, or try another seed."
+)
+
+
+def _share(probability: Tensor) -> float:
+    return float((probability > 0.5).float().mean())
+
+
+def _judge(probability: Tensor) -> Status:
+    share = _share(probability)
+    if share > _IMPLAUSIBLE:
+        return Status(
+            "implausible", False,
+            f"{share:.0%} of the entries were taken for outliers, more than can be told apart from the image.",
+            'Mark known bad pixels in `mask`, set `polarity` if it is known, or try preset="best".',
+        )  # fmt: skip
+    return Status("recovered", True, f"{share:.2%} of the entries were taken for outliers and replaced.")

@@ -1,0 +1,108 @@
+"""Large images in overlapping tiles, each recovered on its own, blended where they overlap.
+
+A tile's weight falls towards its inner edges along half a cosine and all weights add up to 1, so that no seam shows.
+What is blended is the prediction and the outlier probability; where an entry is trusted in every tile the observation
+itself comes back, to the bit.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from twofold.image.checkpoint import State
+
+SIDE = 512
+"""Pixels along the side of a tile."""
+
+OVERLAP = 64
+"""Pixels by which neighbours overlap at least: beyond it the network and the kriging hardly look."""
+
+WHOLE_UP_TO = 768 * 768
+"""Pixels up to which an image is recovered in one piece."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Rows and columns of a tile within an image."""
+
+    rows: slice
+    columns: slice
+
+    def of(self, values: Tensor) -> Tensor:
+        """The tile of a (C, H, W) tensor."""
+        return values[:, self.rows, self.columns]
+
+
+def tiles_of(height: int, width: int, side: int | None = None) -> list[Tile]:
+    """The tiles of an image, row by row; one that is the whole image where it is small enough.
+
+    >>> [len(tiles_of(*size)) for size in ((512, 512), (768, 768), (3000, 4000))]
+    [1, 1, 63]
+    """
+    if side is None and height * width <= WHOLE_UP_TO:
+        return [Tile(slice(0, height), slice(0, width))]
+    side = SIDE if side is None else side
+    return [
+        Tile(slice(top, top + min(side, height)), slice(left, left + min(side, width)))
+        for top in _starts(height, side)
+        for left in _starts(width, side)
+    ]
+
+
+def _starts(length: int, side: int) -> list[int]:
+    if length <= side:
+        return [0]
+    n = math.ceil((length - OVERLAP) / (side - OVERLAP))
+    return [round(i * (length - side) / (n - 1)) for i in range(n)]
+
+
+class Canvas:
+    """What the tiles say of the whole image, added up.
+
+    Parameters
+    ----------
+    like : Tensor of shape (C, H, W)
+    """
+
+    def __init__(self, like: Tensor) -> None:
+        self.prediction, self.probability = torch.zeros_like(like), torch.zeros_like(like)
+        self.weight = like.new_zeros(like.shape[1:])
+
+    def add(self, tile: Tile, prediction: Tensor, probability: Tensor) -> None:
+        """Add a tile's share."""
+        height, width = self.weight.shape
+        down = _ramp(tile.rows, height, self.weight)
+        across = _ramp(tile.columns, width, self.weight)
+        weight = down[:, None] * across
+        tile.of(self.prediction).addcmul_(prediction, weight)
+        tile.of(self.probability).addcmul_(probability, weight)
+        self.weight[tile.rows, tile.columns] += weight
+
+    def blended(self) -> tuple[Tensor, Tensor]:
+        """(prediction, probability) of the whole image."""
+        return self.prediction / self.weight, self.probability / self.weight
+
+    def state(self) -> State:
+        """What has been added."""
+        return {"prediction": self.prediction, "probability": self.probability, "weight": self.weight}
+
+    def restore(self, state: State) -> None:
+        """Take up a state."""
+        self.prediction, self.probability, self.weight = (
+            state[name].to(self.weight) for name in ("prediction", "probability", "weight")
+        )
+
+
+def _ramp(place: slice, length: int, like: Tensor) -> Tensor:
+    """Weights along one side of a tile: 1 inside, falling within OVERLAP towards edges that are not the image's."""
+    n = place.stop - place.start
+    steps = torch.arange(n, dtype=like.dtype, device=like.device) + 0.5
+    weights = torch.ones_like(steps)
+    for distance, inner in ((steps, place.start > 0), (n - steps, place.stop < length)):
+        if inner:
+            weights = weights * (0.5 - 0.5 * torch.cos(math.pi * (distance / OVERLAP).clamp(max=1)))
+    return weights

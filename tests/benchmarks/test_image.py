@@ -1,0 +1,104 @@
+"""The image benchmark: its cases, its noise, how an image is judged, its figure."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from twofold import baselines
+from twofold.benchmarks.cases import Answer, Choice
+from twofold.benchmarks.image import BENCHMARK
+from twofold.benchmarks.image.datasets import FOUR, NOISES, corrupted
+from twofold.benchmarks.image.objective import Picture, judge, judge_clean
+from twofold.benchmarks.image.solvers import BALANCED, CLASSICS, CUBIC, FAST
+from twofold.metrics import psnr
+
+ROWS, COLUMNS = np.mgrid[:48, :48]
+CLEAN = np.stack([90 + 2 * ROWS, 200 - 3 * COLUMNS, 60 + ROWS + COLUMNS], axis=2).astype(np.uint8)
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_cases_have_names_of_their_own_and_settings_in_json(quick):
+    cases, cells = BENCHMARK.plan(Choice(tuple(BENCHMARK.groups), quick=quick))
+    assert cells == []
+    names = [(case.group, case.name) for case in cases]
+    assert len(set(names)) == len(names)
+    assert {case.group for case in cases} == set(BENCHMARK.groups)
+    for case in cases:
+        assert json.loads(json.dumps(case.settings)) == case.settings
+        assert case.solvers[0].name.startswith("twofold")
+        assert case.solvers[0].refuses(case) == ""
+    if quick:
+        assert not any(case.absent for case in cases)  # no picture that is not installed
+
+
+def test_the_cells_of_the_protocol_are_there(tmp_path):
+    cases = BENCHMARK.plan(Choice(("salt", "random"), data=tmp_path))[0]
+    cells = {(case.settings["image"], case.settings["noise"], case.settings["level"]) for case in cases}
+    salt = {(name, "salt and pepper", level) for name in FOUR for level in (0.1, 0.3, 0.5, 0.7)}
+    assert cells == salt | {(name, "random values", level) for name in FOUR for level in (0.1, 0.3, 0.5)}
+    assert cases[0].absent == f"no images/F16.png in --data {tmp_path}"
+    assert BENCHMARK.plan(Choice(("salt",)))[0][0].absent == "no --data DIR with images/F16.png"
+    detector = {case.settings["noise"]: CUBIC.refuses(case) for case in cases}
+    assert detector == {"salt and pepper": "", "random values": "looks for black and white only"}
+
+
+def test_noise_is_that_of_scikit_image_on_channels_first():
+    from skimage.util import random_noise
+
+    picture = corrupted(CLEAN, "salt and pepper", 0.3, 5)
+    expected = random_noise(CLEAN.transpose(2, 0, 1) / 255, "s&p", amount=0.3, rng=5)
+    np.testing.assert_array_equal(picture.noisy, np.rint(255 * expected).astype(np.uint8).transpose(1, 2, 0))
+    grey = corrupted(CLEAN[..., 0], "random values", 0.3, 0)
+    assert grey.noisy.shape == (48, 48)
+    assert (grey.noisy != CLEAN[..., 0]).mean() == pytest.approx(0.3, abs=0.04)
+
+
+@pytest.mark.parametrize("noise", NOISES)
+def test_every_kind_of_noise_leaves_most_entries_alone(noise):
+    picture = corrupted(CLEAN, noise, 0.1, 0)
+    again = corrupted(CLEAN, noise, 0.1, 0)
+    np.testing.assert_array_equal(picture.noisy, again.noisy)
+    assert picture.noisy.dtype == np.uint8
+    struck = picture.noisy != CLEAN if picture.struck is None else picture.struck
+    assert 0.03 < struck.mean() < 0.6
+    others = picture.noisy[~struck].astype(float) - CLEAN[~struck]
+    assert np.abs(others).max() == 0 or others.std() == pytest.approx(10, rel=0.1)
+
+
+def test_every_solver_improves_a_small_picture():
+    picture = corrupted(CLEAN, "salt and pepper", 0.2, 0)
+    for solver in (BALANCED, FAST, *CLASSICS):
+        facts, failure = judge(picture, solver.prepare(picture)())
+        assert failure == "", solver.name
+        assert facts["psnr"] > psnr(CLEAN, picture.noisy) + 8
+
+
+def test_the_best_of_several_is_judged_and_outliers_are_counted():
+    picture = corrupted(CLEAN, "salt and pepper", 0.2, 0)
+    medians = [baselines.median(picture.noisy, size=size) for size in (9, 3)]
+    facts, _ = judge(picture, Answer(medians))
+    assert facts["psnr"] == max(psnr(CLEAN, solution.image) for solution in medians)
+    assert facts["which"] == 1
+    assert "recall" not in facts  # a median takes nobody for an outlier
+    found = judge(picture, CUBIC.prepare(picture)())[0]
+    assert (found["recall"], found["false positives"]) == (1.0, 0.0)
+    facts, failure = judge_clean(Picture(CLEAN, CLEAN), Answer(baselines.detect_and_interpolate(CLEAN)))
+    assert (facts["psnr"], facts["false positives"], failure) == (99.0, 0.0, "")
+
+
+def test_no_better_than_the_input_is_a_failure():
+    picture = corrupted(CLEAN, "salt and pepper", 0.2, 0)
+    same = baselines.detect_and_interpolate(np.clip(picture.noisy, 1, 254))
+    assert judge(picture, Answer(same))[1].startswith("no better than the input")
+
+
+def test_figure_is_drawn_of_what_there_is():
+    assert BENCHMARK.figures["salt"]([], []) is None
+    rows = [{"solver": "twofold, balanced", "facts": {"psnr": 36.0}}, {"solver": "median", "facts": {}}]
+    settings = {"image": "F16", "level": 0.5}
+    figure = BENCHMARK.figures["salt"]([{"group": "salt", "settings": settings, "rows": rows}], [])
+    assert [axes.get_title() for axes in figure.axes] == ["F16"]
+    assert len(figure.axes[0].get_lines()) == 1
