@@ -148,7 +148,7 @@ def test_running_variance_remembers_the_image_before_its_least_window() -> None:
 
 def test_early_stopping_returns_the_remembered_image() -> None:
     noisy = salt_and_pepper(SMOOTH, 0.3, random_state=0)
-    options = {"loss": "l2", "steps": 400, "window": 10, "patience": 60}
+    options = {"loss": "l2", "steps": 400, "window": 5, "patience": 15}
     stopped, whole = (run("deep_image_prior", noisy, early_stopping=early, **options) for early in (True, False))
     assert stopped.n_steps < whole.n_steps == 400
     assert psnr(SMOOTH, stopped.image) > psnr(SMOOTH, whole.image)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -81,7 +82,7 @@ def test_the_best_of_several_is_judged_and_outliers_are_counted():
     medians = [baselines.median(picture.noisy, size=size) for size in (9, 3)]
     facts, _ = judge(picture, Answer(medians))
     assert facts["psnr"] == max(psnr(CLEAN, solution.image) for solution in medians)
-    assert facts["which"] == 1
+    assert facts["which"] == int(np.argmax([psnr(CLEAN, solution.image) for solution in medians]))
     assert "recall" not in facts  # a median takes nobody for an outlier
     found = judge(picture, CUBIC.prepare(picture)())[0]
     assert (found["recall"], found["false positives"]) == (1.0, 0.0)
@@ -91,7 +92,7 @@ def test_the_best_of_several_is_judged_and_outliers_are_counted():
 
 def test_no_better_than_the_input_is_a_failure():
     picture = corrupted(CLEAN, "salt and pepper", 0.2, 0)
-    same = baselines.detect_and_interpolate(np.clip(picture.noisy, 1, 254))
+    same = replace(baselines.median(picture.noisy), image=picture.noisy)
     assert judge(picture, Answer(same))[1].startswith("no better than the input")
 
 

@@ -226,3 +226,11 @@ def test_results_survive_a_failing_write(workshop, results, monkeypatch):
         run(workshop.benchmark(workshop.case("y", workshop.solver("A", 1))), BOTH, results, runs=1)
     assert results.path.read_bytes() == before
     assert [path.name for path in results.path.parent.iterdir()] == ["toy.json"]
+
+
+def test_a_short_run_is_repeated_in_its_turn_and_its_median_counts(workshop):
+    case = workshop.case("c", workshop.solver("short", 0.1, 0.4, 0.2, 0.3, 0.2, 0.9), workshop.solver("long", 0.6))
+    short, long = measure(case, runs=2)
+    assert [run["seconds"] for run in short["runs"]] == pytest.approx([0.2, 0.9])
+    assert [run["seconds"] for run in long["runs"]] == pytest.approx([0.6, 0.6])
+    assert workshop.calls == ["data of c", *["short"] * 5, "long", "short", "long"]

@@ -110,7 +110,7 @@ def test_the_file_of_another_run_is_refused(change: dict[str, Any], words: str, 
     with pytest.raises(ValueError, match="belongs to another run") as caught:
         recover_image(NOISY, checkpoint=tmp_path / "run", **{**OPTIONS, **change})
     assert words in str(caught.value)
-    with pytest.raises(ValueError, match=r"another run \(image [0-9a-f]+ there"):
+    with pytest.raises(ValueError, match=r"another run \(.*image [0-9a-f]+ there"):
         recover_image(CLEAN, checkpoint=tmp_path / "run", **OPTIONS)
     assert (tmp_path / "run").read_bytes() == before
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from twofold.benchmarks.cases import Benchmark, Record
 from twofold.benchmarks.results import machine_line
-from twofold.benchmarks.runner import PATIENCE
+from twofold.benchmarks.runner import PATIENCE, REPEATS, SHORT
 
 Lines = list[list[str]]
 
@@ -18,8 +18,9 @@ def report(benchmark: Benchmark, header: Mapping[str, Any], cases: Sequence[Reco
     parts = [
         f"# Benchmark: {benchmark.name}{small}",
         f"Made by `twofold benchmark {benchmark.name}`. Solvers take turns in each round; the median of the rounds "
-        "is given, and how many times the first solver's it is. Judging an answer is not timed. A run of more than "
-        f"{PATIENCE:g} s is not repeated.",
+        "is given, and how many times the first solver's it is. Judging an answer is not timed. A run of less than "
+        f"{SHORT:g} s is done {REPEATS} times in its turn and its median taken; one of more than {PATIENCE:g} s is "
+        "not repeated.",
         f"Machine: {machine_line(header['machine'])}.",
     ]
     for group, about in benchmark.groups.items():

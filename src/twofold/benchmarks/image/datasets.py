@@ -96,7 +96,9 @@ NOISES: dict[str, Callable[[Array, float, np.random.Generator], Picture]] = {
         clean, datasets.random_valued_impulse(clean, level, whole_pixels=True, random_state=rng)
     ),
     "text": lambda clean, level, rng: Picture(clean, datasets.text_overlay(clean, random_state=rng)),
-    "scratches": lambda clean, level, rng: Picture(clean, datasets.scratches(clean, 40, width=3, random_state=rng)),
+    "scratches": lambda clean, level, rng: Picture(
+        clean, datasets.scratches(clean, max(clean.shape[0] // 12, 4), width=3, random_state=rng)
+    ),
     "dead and hot lines": lambda clean, level, rng: Picture(
         clean, datasets.dead_lines(clean, level, random_state=rng)
     ),
