@@ -38,8 +38,8 @@ of a benchmark, to tell 100 times as long from 101.
 """
 
 SHORT, REPEATS = 0.5, 5
-"""Seconds: a run that took less is done so many times in its turn, of which the median counts as one run. Single short
-runs differ by half from one to the next on a machine that has just done something else.
+"""Seconds: a run that took less is done so many times in its turn, of which the median counts as one run. Single
+short runs differ by half from one to the next on a machine that has just done something else.
 """
 
 Observer = Callable[[Step], None]

@@ -60,9 +60,9 @@ PATIENCE = 12
 """Rounds from which on it is asked whether the excess over the inequalities still falls,"""
 
 STALLED = 0.75
-"""and the share of its value at half as many rounds above which it does not: X is then not the optimum. Of 239 matrices
-at the edge of what the program recovers none came above 0.62 before its certificate closed; of 137 beyond it three
-quarters did within 25 rounds."""
+"""and the share of its value at half as many rounds above which it does not: X is then not the optimum. Of 239
+matrices at the edge of what the program recovers none came above 0.62 before its certificate closed; of 137 beyond it
+three quarters did within 25 rounds."""
 
 FLOAT32 = 1e-3
 """Excess below which rounds with tightened inequalities are float64."""
