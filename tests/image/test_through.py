@@ -17,8 +17,8 @@ from twofold.image.through import corrected, measured
 from twofold.metrics import psnr
 from twofold.operators import LinearMap
 
-ROWS, COLUMNS = np.mgrid[:48, :40]
-GREY = (0.5 + 0.25 * np.sin(ROWS / 7) + 0.2 * np.cos(COLUMNS / 6)).astype(np.float32)
+ROWS, COLUMNS = np.mgrid[:96, :80]
+GREY = (0.5 + 0.25 * np.sin(ROWS / 11) + 0.2 * np.cos(COLUMNS / 9)).astype(np.float32)
 COLOUR = np.stack([GREY, GREY[::-1], 1 - GREY], axis=2)
 CPU = torch.device("cpu")
 
@@ -48,7 +48,7 @@ def struck(y: np.ndarray, share: float, value: float = 1.0) -> tuple[np.ndarray,
 @pytest.mark.parametrize("image", [GREY, COLOUR], ids=["grey", "colour"])
 def test_down_sampling_with_impulses(image: np.ndarray) -> None:
     y, where = struck(seen(halved, image), 0.15)
-    solution = recover_image(y, operator=halved, shape=image.shape, steps=300)
+    solution = recover_image(y, operator=halved, shape=image.shape)
     assert (solution.image.shape, solution.image.dtype) == (image.shape, np.float32)
     assert solution.outlier_probability.shape == y.shape
     assert psnr(image, np.clip(solution.image, 0, 1)) > 27
@@ -60,7 +60,7 @@ def test_down_sampling_with_impulses(image: np.ndarray) -> None:
 
 def test_all_kinds_of_operators_are_one() -> None:
     y, _ = struck(seen(halved, GREY), 0.1)
-    weights = F.avg_pool2d(torch.eye(48 * 40).reshape(-1, 1, 48, 40), 2).reshape(48 * 40, -1).numpy().T.copy()
+    weights = F.avg_pool2d(torch.eye(96 * 80).reshape(-1, 1, 96, 80), 2).reshape(96 * 80, -1).numpy().T.copy()
     matrix = scipy.sparse.csr_array(weights)
     kinds: dict[str, Any] = {
         "torch function": halved,
@@ -69,25 +69,25 @@ def test_all_kinds_of_operators_are_one() -> None:
         "LinearOperator": spl.aslinearoperator(matrix),
         "LinearMap": LinearMap(
             lambda x: F.avg_pool2d(x[None, None], 2).reshape(-1),
-            lambda v: F.interpolate(v.reshape(1, 1, 24, 20), scale_factor=2)[0, 0] / 4,
+            lambda v: F.interpolate(v.reshape(1, 1, 48, 40), scale_factor=2)[0, 0] / 4,
         ),
         "callables": (
-            lambda x: F.avg_pool2d(x.reshape(1, 1, 48, 40), 2).reshape(-1),
-            lambda v: (F.interpolate(v.reshape(1, 1, 24, 20), scale_factor=2) / 4).reshape(-1),
+            lambda x: F.avg_pool2d(x.reshape(1, 1, 96, 80), 2).reshape(-1),
+            lambda v: (F.interpolate(v.reshape(1, 1, 48, 40), scale_factor=2) / 4).reshape(-1),
         ),
     }
     first = None
     for name, operator in kinds.items():
-        image = recover_image(y, operator=operator, shape=GREY.shape, preset="fast", steps=12).image
+        image = recover_image(y, operator=operator, shape=GREY.shape, preset="fast", steps=8).image
         first = image if first is None else first
-        np.testing.assert_allclose(image, first, atol=0.02, err_msg=name)
+        assert np.abs(image - first).mean() < 5e-3, name  # rounding alone tells them apart
 
 
 def test_inpainting_keeps_what_was_measured() -> None:
     kept = np.random.default_rng(1).random(GREY.shape) < 0.6
     y, where = struck(GREY[kept], 0.1)
     operator = LinearMap.entries(torch.from_numpy(kept))
-    solution = recover_image(y, operator=operator, shape=GREY.shape, steps=300)
+    solution = recover_image(y, operator=operator, shape=GREY.shape)
     assert solution.outliers.shape == y.shape
     assert psnr(GREY, np.clip(solution.image, 0, 1)) > 28
     trusted = (solution.outlier_probability < 0.01) & ~where
@@ -98,7 +98,7 @@ def test_blur_of_bytes_comes_back_in_bytes() -> None:
     clean = np.rint(255 * COLOUR).astype(np.uint8)
     y = np.rint(seen(blurred, clean.astype(np.float32))).astype(np.uint8)
     noisy, _ = struck(y, 0.1, 255)
-    solution = recover_image(noisy, operator=blurred, steps=300)
+    solution = recover_image(noisy, operator=blurred)
     assert (solution.image.shape, solution.image.dtype) == (clean.shape, np.uint8)
     inside = (slice(4, -4), slice(4, -4))
     assert psnr(clean[inside], solution.image[inside]) > 27
@@ -111,7 +111,7 @@ def test_random_projections_need_the_range_and_have_it_in_any_units() -> None:
     y, where = struck(A @ image.ravel(), 0.1, 9000.0)
     with pytest.raises(ValueError, match="data_range=None: the operator changes the level"):
         recover_image(y, operator=A, shape=image.shape)
-    solution = recover_image(y, operator=A, shape=image.shape, data_range=(100, 150), steps=300)
+    solution = recover_image(y, operator=A, shape=image.shape, data_range=(100, 150))
     error = np.abs(solution.image - image).mean() / 50
     assert error < 0.05
     assert (solution.outlier_probability > 0.5)[where].mean() > 0.9
@@ -142,7 +142,7 @@ def test_correction_solves_its_least_squares() -> None:
     ("options", "error", "message"),
     [
         ({"operator": lambda x: x**2}, ValueError, "adjoint does not belong"),
-        ({"operator": lambda x: x[:, :, ::2]}, ValueError, "operator: gives 960 numbers; a tensor of 1920"),
+        ({"operator": lambda x: x[:, :, ::2]}, ValueError, "operator: gives 3840 numbers; a tensor of 7680"),
         ({"operator": lambda x: 1 / 0}, ValueError, "operator: fails on a tensor of shape"),
         ({"operator": np.ones((3, 4))}, ValueError, "operator: shape"),
         ({"operator": "blur"}, TypeError, "operator: str"),
@@ -150,7 +150,7 @@ def test_correction_solves_its_least_squares() -> None:
         ({"operator": blurred, "tile": 256}, ValueError, "tile=256: not accepted with an operator"),
         ({"operator": blurred, "data_range": (1.0, 0.0)}, ValueError, "data_range="),
         ({"operator": blurred, "mask": np.zeros((3, 3), bool)}, ValueError, "mask: shape"),
-        ({"shape": (48, 40)}, ValueError, "shape=\\(48, 40\\): accepted with an operator only"),
+        ({"shape": (96, 80)}, ValueError, "shape=\\(96, 80\\): accepted with an operator only"),
     ],
 )
 def test_refused_before_any_work(options: dict[str, Any], error: type[Exception], message: str) -> None:

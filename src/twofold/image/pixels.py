@@ -119,12 +119,6 @@ class Pixels:
         return cls(image, y, None if good is None else _tensor(good, device), low, high)
 
     @property
-    def signal_shape(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
-        C, H, W = self.values.shape
-        return C, H, W
-
-    @property
     def colours(self) -> Image:
         """The source without alpha, (H, W, colours)."""
         return np.atleast_3d(self.source)[..., : len(self.values)]

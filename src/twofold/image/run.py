@@ -120,7 +120,8 @@ class Run:
         ``state`` is where a former run was cut off in this tile, ``place`` what else a checkpoint has to hold.
         """
         y, grouped = problem.values, self.group == "pixel"
-        shape = self.pixels.signal_shape
+        C, H, W = y.shape if isinstance(self.pixels, Pixels) else self.pixels.signal_shape
+        shape = (C, H, W)
         images, probabilities = y.new_empty(0, *shape), y.new_empty(0, *y.shape)
         if state is not None:
             images, probabilities = (state[name].to(y) for name in ("images", "probabilities"))
