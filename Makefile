@@ -29,9 +29,8 @@ lint: $(VENV)/.test-installed $(VENV)/.lint-installed ## ruff and mypy
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-bench: $(VENV)/.bench-installed ## the benchmarks, into benchmarks/ (hours; matrices go on where they were stopped)
+bench: $(VENV)/.bench-installed ## the benchmarks, into benchmarks/results (hours; they go on where they were stopped)
 	@$(BIN)/twofold benchmark --out benchmarks/results
-	@$(BIN)/python benchmarks/image/run.py
 
 docs: $(VENV)/.docs-installed ## the documentation, into docs/_build/html
 	@$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html

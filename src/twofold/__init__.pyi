@@ -1,6 +1,6 @@
 # The public names, and where each of them lives. lazy_loader reads this file at run time.
 
-from . import datasets, metrics, nn, operators, optim
+from . import baselines, datasets, metrics, nn, operators, optim
 from .estimators import RobustPCA
 from .image.recover import recover_image
 from .matrix.recover import robust_pca
@@ -16,6 +16,7 @@ __all__ = [
     "RecoveryError",
     "RobustPCA",
     "Status",
+    "baselines",
     "datasets",
     "metrics",
     "nn",

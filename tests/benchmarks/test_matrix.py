@@ -275,7 +275,7 @@ def test_areas_and_lost_cells_are_those_of_the_counts():
     assert "descent" not in words
     beside = cell_records((10, 10), descent_trials=2)
     assert phase.areas(beside)["plain descent"] == 0.5
-    assert "on every fourth cell, 2 trials each: 50.0%." in " ".join(phase.summary(beside))
+    assert "on every fourth rank and share, trials each: 2; recovered 50.0%." in " ".join(phase.summary(beside))
 
 
 def test_coarse_grids_come_first():

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twofold import datasets
+import twofold.datasets as datasets
 from twofold.benchmarks.cases import Answer, Case, Choice, Facts, Solver
 from twofold.benchmarks.image import solvers as who
 from twofold.benchmarks.image.objective import Picture, judge, judge_clean

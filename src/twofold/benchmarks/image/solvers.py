@@ -39,7 +39,7 @@ def twofold_image(data: Picture, *, preset: str = "balanced", width: int | None 
 
 def baseline(data: Picture, *, name: str, variants: tuple[dict[str, Any], ...] = ({},)) -> Run:
     """A baseline of :mod:`twofold.baselines`; of several variants the best, chosen with the truth at hand."""
-    from twofold import baselines
+    import twofold.baselines as baselines
 
     function = getattr(baselines, name)
 
