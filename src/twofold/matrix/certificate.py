@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from twofold.matrix.sweep import largest
+from twofold.matrix.sweep import largest, row_blocks
 from twofold.operators import LinearMap
 from twofold.problem import Problem, unmasked
 
@@ -163,9 +163,10 @@ def duality_gap(
     problem: Problem, nuclear_norm: float, X: Tensor, nu: Tensor, alpha: float, norm: float | None = None
 ) -> tuple[float, float]:
     """(primal, dual) values of the pair X, ν after ν is scaled to be feasible; ``norm`` is max(‖ν‖, 1), if known."""
-    S = problem.values - X
-    if problem.observed is not None:
-        S *= problem.observed
-    primal = nuclear_norm + float(S.abs_().sum()) / alpha
+    misfit = 0.0
+    for rows in row_blocks(X.shape):
+        S = problem.values[rows] - X[rows]
+        misfit += float((S if problem.observed is None else S.mul_(problem.observed[rows])).abs_().sum())
+    primal = nuclear_norm + misfit / alpha
     scale = max(norm_above_one(nu) if norm is None else norm, alpha * largest(nu))
     return primal, float(torch.dot(nu.reshape(-1), problem.values.reshape(-1))) / scale

@@ -270,14 +270,16 @@ def dual_certificate(
         excess = max(entry_excess, float(sigma[0]) - 1 if len(sigma) else -1.0)
         history.add("certify", step, rounds, max(excess, 0.0), share)
         if excess <= -schedule.margin:
-            N = equations.project(N.double(), exactly=True)
+            nu = equations.project(N.double(), exactly=True)
             if problem.observed is not None:
-                N *= problem.observed  # zero there up to rounding already
+                nu *= problem.observed  # zero there up to rounding already
             # Subspace iteration can overlook a direction: believe a bound, not the estimate. By the equations the
             # norm of ν is 1, or that of its part off the tangent space where this is larger.
-            norm = 1.0 if is_below_one(equations.rest(N.float())) else norm_above_one(N)
+            rough = N.copy_(nu) if N.dtype == torch.float32 else nu.float()
+            norm = 1.0 if is_below_one(equations.rest(rough)) else norm_above_one(nu)
             if norm <= 1 + 1e-9:
-                return N, norm
+                return nu, norm
+            N = nu
         if schedule.has_stalled(excess):
             break
         if schedule.slack > SLACK and excess < FLOAT32:

@@ -173,7 +173,8 @@ def _clipped(problem: Problem) -> Problem:
     is_sensed = problem.operator is not None
     y = problem.values if is_sensed else problem.values.float()
     bound = (SENSING_CLIP if is_sensed else CLIP) * problem.typical
-    return Problem(y.clamp(-bound, bound), problem.observed, problem.operator)
+    y = y.clamp(-bound, bound) if y is problem.values else y.clamp_(-bound, bound)
+    return Problem(y, problem.observed, problem.operator)
 
 
 def _symmetric_range(Y: Tensor, width: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -288,7 +289,7 @@ def _descend_at_width(
     factors = SymmetricFactors(left * weights) if symmetric else AsymmetricFactors(left * weights, right * weights)
     # U·Uᵀ moves twice as far in a step as U·Vᵀ does.
     tau = TAU / 2 if symmetric else TAU
-    beta = BETA * float(scaled.values.abs().sum()) / problem.n_observed
+    beta = BETA * float(torch.linalg.vector_norm(scaled.values, 1)) / problem.n_observed
     run = descend(
         scaled,
         factors,

@@ -14,6 +14,7 @@ from twofold.matrix.finish import as_solution, computed_with, final_status
 from twofold.matrix.inputs import Method, as_problem, as_seed, check_options
 from twofold.matrix.plain import plain_descent
 from twofold.matrix.recovered import Recovered, nothing_found
+from twofold.matrix.sweep import largest, signs_of
 from twofold.matrix.three_acts import ThreeActs, default_alpha
 from twofold.problem import Problem
 from twofold.solution import LowRankSolution, Settings
@@ -119,11 +120,11 @@ def robust_pca(
     generator = torch.Generator(device=data.values.device).manual_seed(seed)
     history = History(observer)
     # A power of two: exact, so that the answer scales with the data to the last bit.
-    largest = float(data.values.abs().max())
-    unit = 2.0 ** math.floor(math.log2(largest)) if largest > 0 else 1.0
+    magnitude = largest(data.values)
+    unit = 2.0 ** math.floor(math.log2(magnitude)) if magnitude > 0 else 1.0
     problem = Problem(data.values / unit, data.observed)
     inner_tol = max(1e-3 * tol, 4 * torch.finfo(problem.values.dtype).eps)
-    if largest == 0.0:
+    if magnitude == 0.0:
         found = nothing_found((m, n), data.values, Status("recovered", True, "Every observed entry is zero."))
     elif method == "descent":
         found = plain_descent(
@@ -164,7 +165,7 @@ def _certify(
     if nu is None:
         # Where dense noise is left over the program's optimum lies elsewhere, and more rounds cannot close the gap.
         rounds = ROUNDS if found.noise == 0.0 else 1
-        signs = found.outliers.sign().to(torch.int8)
+        signs = signs_of(found.outliers)
         nu, norm = dual_certificate(exact, P, Q, signs, alpha, generator=generator, history=history, rounds=rounds)
     X = (P * sigma) @ Q.T
     primal, dual = duality_gap(exact, float(sigma.sum()), X, nu, alpha, norm)

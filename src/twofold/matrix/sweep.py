@@ -32,6 +32,14 @@ def largest(A: Tensor) -> float:
     return max(-float(low), float(high))
 
 
+def signs_of(A: Tensor) -> Tensor:
+    """Signs in int8, block by block: fresh memory of A's size costs more than the signs."""
+    signs = torch.empty(A.shape, dtype=torch.int8, device=A.device)
+    for rows in row_blocks(A.shape):
+        signs[rows] = A[rows].sign()
+    return signs
+
+
 def line_counts(where: Tensor) -> tuple[Tensor, Tensor]:
     """How many entries of each row, and of each column, are True."""
     rows = torch.empty(where.shape[0], dtype=torch.float32, device=where.device)

@@ -15,7 +15,7 @@ from twofold.matrix.fit import WHITE, Fit
 from twofold.matrix.identify import CLIP, CONSTANTS, Identified, factor_svd, identify
 from twofold.matrix.patience import PACES, ROUGH_TOL, PatientPolish
 from twofold.matrix.recovered import Recovered, nothing_found
-from twofold.matrix.sweep import largest
+from twofold.matrix.sweep import largest, row_blocks
 from twofold.problem import Problem
 from twofold.status import Status
 
@@ -132,12 +132,14 @@ class ThreeActs:
 
     def _first_threshold(self, found: Identified) -> float:
         """The largest residual, but no more than the fit can be wrong by: an outlier of 1e6 is none of its error."""
-        X = found.U.float() @ found.V.float().T
-        bound = 2 * largest(X)
-        R = X.neg_().add_(self.problem.values)
-        if self.problem.observed is not None:
-            R *= self.problem.observed
-        return min(largest(R), max(bound, 3 * self.problem.typical))
+        U, V, observed = found.U.float(), found.V.float(), self.problem.observed
+        fitted = residual = 0.0
+        for rows in row_blocks(self.problem.values.shape):
+            X = U[rows] @ V.T
+            fitted = max(fitted, largest(X))
+            R = X.neg_().add_(self.problem.values[rows])
+            residual = max(residual, largest(R if observed is None else R.mul_(observed[rows])))
+        return min(residual, max(2 * fitted, 3 * self.problem.typical))
 
     def _conclude(self, fit: Fit) -> Recovered:
         if fit.stop == "exact" and self._is_sparse(fit):
