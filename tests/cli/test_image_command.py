@@ -122,3 +122,61 @@ def test_presets_are_those_of_the_library():
     from twofold.cli.image import Preset
 
     assert set(get_args(Preset)) == set(presets.PRESETS)
+
+
+def test_dry_run_tells_time_and_memory_and_writes_nothing(twofold, photo):
+    before = sorted(photo.parent.iterdir())
+    outcome = twofold("image", photo, "--preset", "fast", "--dry-run")
+    assert outcome.status == 0
+    assert "preset fast: about " in outcome.out
+    assert "GiB of memory" in outcome.out
+    facts = twofold("image", photo, "--preset", "fast", "--dry-run", "--json").json
+    assert facts["tiles"] == 1
+    assert facts["seconds"] > 0
+    assert sorted(photo.parent.iterdir()) == before
+
+
+def test_a_time_limit_is_kept_or_refused(twofold, refused, photo):
+    assert "about" in refused("image", photo, "--time-limit", "0.001")
+    assert twofold("image", photo, "--preset", "fast", "--time-limit", "1000").status == 0
+
+
+def test_a_checkpoint_is_removed_with_the_result_and_goes_on_before(twofold, photo, tmp_path, monkeypatch):
+    from twofold.image.checkpoint import Checkpoint
+
+    monkeypatch.setattr(Checkpoint, "is_due", True)
+    state = tmp_path / "state.safetensors"
+    whole = twofold("image", photo, "--preset", "fast", "-o", tmp_path / "whole.png")
+    assert whole.status == 0
+    written = []
+    real = Checkpoint.write
+
+    def killed_at_the_fifth(self, content):
+        real(self, content)
+        written.append(content)
+        if len(written) == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoint, "write", killed_at_the_fifth)
+    assert (
+        twofold("image", photo, "--preset", "fast", "-o", tmp_path / "out.png", "--checkpoint", state).status == 130
+    )
+    assert state.exists()
+    assert not (tmp_path / "out.png").exists()
+    again = twofold("image", photo, "--preset", "fast", "-o", tmp_path / "out.png", "--checkpoint", state)
+    assert again.status == 0
+    assert not state.exists()
+    assert (tmp_path / "out.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
+
+
+def test_a_checkpoint_is_a_file_of_its_own(twofold, refused, photo, tmp_path):
+    before = photo.read_bytes()
+    assert "an input or output as well" in refused("image", photo, "--checkpoint", photo)
+    clean = photo.with_name("photo_clean.png")
+    assert "an input or output as well" in refused("image", photo, "--checkpoint", clean)
+    assert photo.read_bytes() == before
+    (tmp_path / "text").write_text("mine")
+    assert "is no checkpoint of twofold" in refused("image", photo, "--checkpoint", tmp_path / "text")
+    assert (tmp_path / "text").read_text() == "mine"
+    assert "one of them" in refused("image", photo, "--checkpoint", tmp_path / "new", "--time-limit", "10")
+    assert "one file for 2 inputs" in refused("image", photo, photo, "--checkpoint", tmp_path / "new")

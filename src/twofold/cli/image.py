@@ -139,6 +139,12 @@ def _check(run: _Run, inputs: list[Path], output: Path | None) -> list[Path]:
     if run.outliers is not None:
         check_suffix(run.outliers)
     outputs = _name_outputs(inputs, output)
+    if run.checkpoint is not None:
+        others = [*inputs, *outputs, *(path for path in (run.mask, run.outliers, run.figure) if path is not None)]
+        if run.checkpoint.resolve() in [path.resolve() for path in others]:
+            raise CommandError(
+                f"--checkpoint {run.checkpoint}: an input or output as well; a file of its own is accepted"
+            )
     options.check_device(run.device)
     plan(
         [*outputs, *(path for path in extra if path != run.checkpoint)],
