@@ -67,7 +67,7 @@ def deep_image_prior(
         Of the network, as in :class:`twofold.nn.SkipNetwork`. Published: 128 and 4 to 128; the defaults are those of
         twofold's own presets.
     input_noise : float
-        Standard deviation of the noise that is added to the network's input at each step, relative to the input's.
+        Standard deviation of the noise that is added at each step to the network's input, which lies in [0, 0.1].
     window, patience : int
         For early stopping.
     seed : int

@@ -16,7 +16,7 @@ from twofold.io.errors import FileError
 if TYPE_CHECKING:
     from twofold.io.pillow import Picture
 
-Preset = Literal["fast", "balanced", "best"]
+Preset = Literal["fast", "balanced", "best", "paper"]
 Polarity = Literal["both", "bright", "dark"]
 Group = Literal["entry", "pixel"]
 

@@ -85,7 +85,7 @@ class NetworkFit:
     def __post_init__(self) -> None:
         p, y = self.preset, self.problem.values
         self.shape = (y.shape[0], y.shape[1], y.shape[2]) if self.shape is None else self.shape
-        share = size_share(self.shape[1] * self.shape[2]) if self.steps is None else 1.0
+        share = size_share(self.shape[1] * self.shape[2]) if self.steps is None and not p.published else 1.0
         self.n_identify, self.n_polish = (math.ceil(share * n) for n in split_steps(p, self.steps))
         self.signal = self._network(self.seed)
         self.dual = DualOutliers(

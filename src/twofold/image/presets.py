@@ -12,6 +12,8 @@ class Preset:
     Attributes
     ----------
     name : str
+    published : bool
+        Exactly as in the paper, :mod:`twofold.image.published`: no acts, ``identify_steps`` steps.
     width, skip, scales, n_in, shrink : int
         Of the network, see :class:`twofold.models.network.SkipNetwork`.
     n_networks : int
@@ -37,6 +39,7 @@ class Preset:
     """
 
     name: str
+    published: bool = False
     width: int = 32
     skip: int = 16
     scales: int = 5
@@ -62,5 +65,6 @@ PRESETS = {
         Preset("fast", shrink=2, identify_steps=100, polish_steps=60, revisions=3),
         Preset("balanced"),
         Preset("best", n_networks=3),
+        Preset("paper", published=True, width=128, skip=4, identify_steps=150_000, polish_steps=0, learning_rate=1.0),
     )
 }

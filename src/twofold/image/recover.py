@@ -70,8 +70,9 @@ def recover_image(
         constant image (blur, down-sampling, picking pixels).
     has_alpha : bool, optional
         Whether the last channel is transparency, which passes through untouched. None: where there are four.
-    preset : {"fast", "balanced", "best"} or Preset
-        See :mod:`twofold.image.presets`; "best" averages three networks. Constants of your own:
+    preset : {"fast", "balanced", "best", "paper"} or Preset
+        See :mod:`twofold.image.presets`; "best" averages three networks; "paper" is the published recipe, which needs
+        a CUDA device to end within hours (:mod:`twofold.image.published`). Constants of your own:
         ``dataclasses.replace(PRESETS["balanced"], width=64)``.
     polarity : {"both", "bright", "dark"}
         Outliers that are brighter than the clean image only, or darker only.
@@ -132,6 +133,8 @@ def recover_image(
     True
     """
     chosen = _check_options(preset, polarity, group, alpha, steps, seed, tile)
+    if chosen.published and group != "entry":
+        raise ValueError(f"group={group!r}: the published recipe knows 'entry' only")
     seen: Pixels | Measured
     if operator is None:
         for name, given in (("shape", shape), ("data_range", data_range)):

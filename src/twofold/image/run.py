@@ -18,6 +18,7 @@ from twofold.image.fitting import NetworkFit, decided_outliers
 from twofold.image.pace import LEAST_STEPS, Pace
 from twofold.image.pixels import Pixels
 from twofold.image.presets import Preset
+from twofold.image.published import PublishedFit
 from twofold.image.through import Measured
 from twofold.image.tiles import Canvas, Tile, tiles_of
 from twofold.outliers import Polarity
@@ -51,7 +52,7 @@ class Run:
     def tiles(self) -> list[Tile]:
         """Those that the image is cut into; through an operator it is in one piece."""
         height, width = self.pixels.values.shape[1:]
-        if isinstance(self.pixels, Measured):
+        if isinstance(self.pixels, Measured) or (self.preset.published and self.tile is None):
             return [Tile(slice(0, height), slice(0, width))]
         return tiles_of(height, width, self.tile)
 
@@ -72,9 +73,12 @@ class Run:
         """
         if isinstance(seconds, bool) or not (math.isfinite(seconds) and seconds > 0):
             raise ValueError(f"time_limit={seconds!r}: a positive number of seconds is accepted")
-        for name, value in (("steps", self.steps), ("checkpoint", checkpoint)):
+        published = self.preset.name if self.preset.published else None
+        for name, value in (("steps", self.steps), ("checkpoint", checkpoint), ("preset", published)):
             if value is not None:
-                raise ValueError(f"time_limit={seconds!r}: not accepted with {name}: the steps follow from the time")
+                raise ValueError(
+                    f"time_limit={seconds!r}: not accepted with {name}={value!r}: the steps follow from it"
+                )
         tiles = self.tiles
         self.time_limit, self.pace = seconds, Pace.of(self.problem(tiles[0]), self.preset)
         least = len(tiles) * self.pace.least_seconds(self.preset) + self.history.elapsed
@@ -111,7 +115,9 @@ class Run:
                 return self._solution(found[0].clamp(0, 1), found[1], _judge(found[1]))
             canvas.add(tiles[number], *found)
         prediction, probability = canvas.blended()
-        x = torch.lerp(prediction, y, 1 - probability).clamp(0, 1)
+        # The published recipe returns the network's image; twofold keeps the entries that are no outliers.
+        x = prediction if self.preset.published else torch.lerp(prediction, y, 1 - probability)
+        x = x.clamp(0, 1)
         return self._solution(x, probability, _judge(probability))
 
     def _recovered(self, problem: Problem, state: State | None, place: State) -> tuple[Tensor, Tensor] | None:
@@ -122,6 +128,13 @@ class Run:
         y, grouped = problem.values, self.group == "pixel"
         C, H, W = y.shape if isinstance(self.pixels, Pixels) else self.pixels.signal_shape
         shape = (C, H, W)
+        if self.preset.published:
+            published = PublishedFit(
+                problem, shape, self.preset, self.polarity, self.alpha, self.steps, self.seed, self.history
+            )
+            if state is not None:
+                published.restore(part("fit", state))
+            return published.run(partial(self._write, published, place))
         images, probabilities = y.new_empty(0, *shape), y.new_empty(0, *y.shape)
         if state is not None:
             images, probabilities = (state[name].to(y) for name in ("images", "probabilities"))
@@ -145,7 +158,7 @@ class Run:
             final.revise(x)
         return final.predict(x), final.probability
 
-    def _write(self, fit: NetworkFit, finished: State) -> None:
+    def _write(self, fit: NetworkFit | PublishedFit, finished: State) -> None:
         """The state, if there is a file for it and it is time."""
         if self.checkpoint is not None and self.checkpoint.is_due:
             history, unfinished = prefixed("history", self.history.state()), prefixed("fit", fit.state())

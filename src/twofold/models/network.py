@@ -155,14 +155,15 @@ class NetworkSignal:
     n_in : int, default 32
         Channels of the input, uniform in [0, 0.1].
     input_noise : float, default 0
-        Standard deviation of fresh noise added to the input at each step, relative to the input's own.
+        Standard deviation of fresh noise added to the input at each step.
     adaptive : bool, default True
         Take Adam steps, whose size is the learning rate whatever the loss is multiplied with. False: plain
         gradient steps.
+    mixed_precision : bool, default True
+        Run the convolutions in bfloat16 where the processor has instructions for it; weights and the image stay in
+        float32.
     seed : int, default 0
     device : torch.device, optional
-        Half of the arithmetic runs in bfloat16 where the processor has instructions for it; weights and the image
-        stay in float32.
 
     Examples
     --------
@@ -186,6 +187,7 @@ class NetworkSignal:
         n_in: int = 32,
         input_noise: float = 0.0,
         adaptive: bool = True,
+        mixed_precision: bool = True,
         seed: int = 0,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -211,7 +213,7 @@ class NetworkSignal:
         else:
             self.optimizer = torch.optim.SGD(network.parameters())
         self._generator = generator
-        self._bf16 = _bf16_helps(device)
+        self._bf16 = mixed_precision and _bf16_helps(device)
         self._image: Tensor | None = None
 
     def value(self) -> Tensor:
@@ -219,7 +221,7 @@ class NetworkSignal:
         z = self.input
         if self.input_noise:
             noise = torch.randn(z.shape, generator=self._generator).to(z)
-            z = z + self.input_noise * z.std() * noise
+            z = z + self.input_noise * noise
         with torch.autocast(z.device.type, torch.bfloat16, enabled=self._bf16):
             x = self.network(z)[0]
         self._image = x[:, : self.shape[1], : self.shape[2]]
