@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours: to be told apart by everybody. twofold's two lines share one.
 _COLOURS = ("#0072B2", "#0072B2", "#D55E00", "#E69F00", "#CC79A7", "#009E73", "#56B4E9", "#000000", "0.6")
+_NOT_MEASURED = "#f3e0c0"
 
 
 def time_figure(cases: Sequence[Record], cells: Sequence[Record]) -> Figure | None:
@@ -80,6 +81,8 @@ def phase_figure(cases: Sequence[Record], cells: Sequence[Record]) -> Figure | N
     styles = {"twofold": ("C0", "-"), "PCP": ("C1", "--")}
     for axes, method in zip(panels, area, strict=True):
         drawn = _draw_rates(axes, ranks, outliers, rate[method])
+        axes.set_xlim(_span(outliers))
+        axes.set_ylim(_span(ranks))
         for other, (colour, style) in styles.items():
             _draw_boundary(axes, ranks, outliers, rate[other], colour, style)
         axes.set_title(f"{method}: {area[method]:.1%} of the square")
@@ -100,11 +103,18 @@ def _draw_rates(axes: Axes, ranks: NDArray[Any], outliers: NDArray[Any], rate: N
     from matplotlib import colormaps
 
     here = np.isfinite(rate)  # a method that was given every other rank and share has larger squares
+    axes.set_facecolor(_NOT_MEASURED)
     across, up = here.any(0), here.any(1)
     return axes.pcolormesh(
         outliers[across], ranks[up], np.ma.masked_invalid(rate[up][:, across]), shading="nearest", vmin=0, vmax=1,
-        cmap=colormaps["Greys_r"].with_extremes(bad="#f3e0c0"),
+        cmap=colormaps["Greys_r"].with_extremes(bad=_NOT_MEASURED),
     )  # fmt: skip
+
+
+def _span(ticks: NDArray[Any]) -> tuple[float, float]:
+    """From half a cell before the first to half a cell after the last."""
+    half = (ticks[1] - ticks[0]) / 2 if len(ticks) > 1 else 0.5
+    return ticks[0] - half, ticks[-1] + half
 
 
 def _draw_boundary(
