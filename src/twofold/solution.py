@@ -69,6 +69,9 @@ class ImageSolution:
         Input minus recovered image in units of the input where an entry was taken for an outlier, zero elsewhere.
     outlier_probability : float32 ndarray, shape of ``outliers``
         In [0, 1]: how likely each entry is an outlier. 1 where the mask says so.
+    noise : float
+        Standard deviation of dense noise that was found beside the outliers and smoothed, in units of the input; 0
+        where none stands out, and then entries that are no outliers are the input's.
     status : Status
     history : History
     seconds : float
@@ -81,6 +84,7 @@ class ImageSolution:
     image: Any
     outliers: Any
     outlier_probability: Any
+    noise: float
     status: Status
     history: History = field(repr=False)
     seconds: float

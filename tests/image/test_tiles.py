@@ -33,10 +33,11 @@ def test_weights_add_up_and_equal_shares_come_back_to_the_bit() -> None:
     whole, share = torch.rand(3, 300, 410, generator=generator), torch.zeros(3, 300, 410)
     canvas = Canvas(whole)
     for tile in tiles_of(300, 410, 128):
-        canvas.add(tile, tile.of(whole), tile.of(share))
-    prediction, probability = canvas.blended()
-    torch.testing.assert_close(prediction, whole)
+        canvas.add(tile, tile.of(whole), tile.of(share), noise=0.25)
+    image, probability, noise = canvas.blended()
+    torch.testing.assert_close(image, whole)
     assert not probability.any()
+    assert noise == pytest.approx(0.25)
     assert float(canvas.weight.min()) > 0
 
 

@@ -283,6 +283,7 @@ def _facts(run: _Run, source: Path, target: Path, solution: Any) -> dict[str, An
         "shape": list(solution.image.shape),
         "dtype": str(solution.image.dtype),
         "outlier_fraction": solution.outlier_fraction,
+        "noise": solution.noise,
         "status": solution.status.code,
         "success": solution.status.success,
         "cause": solution.status.cause,
@@ -298,4 +299,6 @@ def _summary(facts: dict[str, Any]) -> str:
         f"preset {facts['preset']}, {facts['seconds']:.1f} s",
         f"  {facts['status']}: {facts['cause']}",
     ]
+    if facts["noise"] > 0:
+        lines.insert(2, f"  dense noise of standard deviation {facts['noise']:.3g} besides, smoothed")
     return "\n".join(lines)

@@ -78,6 +78,7 @@ def outlier_probability(
     start: Tensor,
     *,
     observed: Tensor | None = None,
+    overlay: Tensor | None = None,
     polarity: Polarity = "both",
     grouped: bool = False,
 ) -> Tensor:
@@ -91,6 +92,8 @@ def outlier_probability(
         Probabilities to start from.
     observed : bool Tensor of shape (C, H, W), optional
         False where the entry is known to be bad: probability 1, and no evidence about the others.
+    overlay : bool Tensor of shape (C, H, W), optional
+        True where neighbours of the same value are no evidence for an entry (:mod:`twofold.image.overlays`).
     polarity : {"both", "bright", "dark"}
         Sign that an outlier's y − prediction may have.
     grouped : bool, default False
@@ -115,7 +118,10 @@ def outlier_probability(
         start = start if _share(start, known) < RUNAWAY else torch.zeros_like(start)
         P = _mixture(y, prediction, start, known, polarity, grouped, learned=False)
     # A value that many neighbours share was no outlier, or one that did no harm: frames, flat black areas.
-    P = torch.where(common_nearby(y, known, _share(P, known), P), P.clamp(max=KEPT), P)
+    common = common_nearby(y, known, _share(P, known), P)
+    if overlay is not None:
+        common &= ~overlay
+    P = torch.where(common, P.clamp(max=KEPT), P)
     return torch.where(known > 0, P, 1.0)
 
 

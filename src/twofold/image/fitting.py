@@ -57,6 +57,8 @@ class NetworkFit:
     history : History
     shape : tuple (C, H, W), optional
         Of the image. None: that of the values, which are the image's without an operator.
+    overlay : bool Tensor shaped like the values, optional
+        Entries that were drawn over the picture: left out in act 1, and judged in act 2.
 
     Attributes
     ----------
@@ -74,6 +76,7 @@ class NetworkFit:
     seed: int
     history: History
     shape: tuple[int, int, int] | None = None
+    overlay: Tensor | None = None
     act: Literal["identify", "polish"] = "identify"
     step: int = 0
     restarted: bool = False
@@ -104,13 +107,14 @@ class NetworkFit:
 
         if self.act == "identify":
             found = identify(
-                self.problem, self.signal, self.dual, self.stable,
+                self._seen_through(), self.signal, self.dual, self.stable,
                 alpha=self.alpha * self.preset.identify_steps / self.n_identify, preset=self.preset,
                 n_steps=self.n_identify, history=self.history, first_step=self.step, before_step=mark,
             )  # fmt: skip
             if found.descended.stop == "diverged":
                 return None
-            self._begin_polish(found.outlier.float())
+            outlier = found.outlier if self.overlay is None else found.outlier | self.overlay
+            self._begin_polish(outlier.float())
         assert self.decided is not None
         x, ended = polish(
             self.problem, self.signal, self.decided, preset=self.preset, n_steps=self.n_polish, history=self.history,
@@ -128,8 +132,15 @@ class NetworkFit:
                 self.decided.revise(self.signal.last)
             self.signal = self._network(self.seed + 1)
 
+    def _seen_through(self) -> Problem:
+        """The problem without what was drawn over the picture."""
+        p, overlay = self.problem, self.overlay
+        if overlay is None:
+            return p
+        return Problem(p.values.masked_fill(overlay, 0), ~overlay if p.observed is None else p.observed & ~overlay)
+
     def _undecided(self, probability: Tensor) -> DecidedOutliers:
-        return decided_outliers(self.problem, probability, self.polarity, self.grouped, self.seed)
+        return decided_outliers(self.problem, probability, self.polarity, self.grouped, self.seed, self.overlay)
 
     def _network(self, seed: int) -> NetworkSignal:
         p = self.preset
@@ -166,12 +177,12 @@ class NetworkFit:
 
 
 def decided_outliers(
-    problem: Problem, probability: Tensor, polarity: Polarity, grouped: bool, seed: int
+    problem: Problem, probability: Tensor, polarity: Polarity, grouped: bool, seed: int, overlay: Tensor | None = None
 ) -> DecidedOutliers:
     """Outliers that start from a probability; the seed draws who is held out."""
     return DecidedOutliers(
         problem, probability, polarity=polarity, grouped=grouped, folds=FOLDS,
-        generator=torch.Generator().manual_seed(seed),
+        generator=torch.Generator().manual_seed(seed), overlay=overlay,
     )  # fmt: skip
 
 

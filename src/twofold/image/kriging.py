@@ -8,17 +8,30 @@ channels. Its covariance is estimated from the trusted entries, and the field is
     ê    = C·√w·a,     (√w·C·√w + noise·I)·a = √w·e        (conjugate gradients; C·v by fast Fourier transforms)
 
 A trust w < 1 stands for an observation whose noise variance is noise/w. Statisticians call it regression kriging.
+
+Dense noise is what no neighbour foretells: the level that the field's spectrum has at every frequency, in every
+combination of channels and everywhere in the image. Where it is a large part of the residual, it is taken off the
+covariance, and trusted entries are predicted too: the noise stays behind.
 """
 
 from __future__ import annotations
 
+import math
+
 import torch
+import torch.nn.functional as F
 from scipy.fft import next_fast_len
 from torch import Tensor
 
 RADIUS = 3.0  # of the covariance taper, pixels
-NOISE = 1e-2  # relative to the variance of the field: keeps the system well conditioned
+NOISE = 1e-2  # variance relative to the field's: keeps the system well conditioned
 TOGETHER = 4  # channels at most whose common covariance is used: its size grows with their square
+LEAST_NOISE = 1 / 255  # standard deviation: a grey level of an 8-bit image
+MOSTLY_NOISE = (0.5, 0.25)  # share of the residual's variance from which on noise is taken off, in one and in several
+# channels; less might be fine texture, which channels share
+UNCLIPPED = (0.1, 0.9)  # where noise reaches neither end of the value range
+_LOW = 0.1  # quantile of the spectrum that stands for its lowest level
+_QUIET, _PATCH = 0.05, 16  # quantile of the quietest patches, and their side in pixels
 _FLOOR = 1e-4  # of the spectrum, relative to its mean
 _MARGIN = 16  # pixels beyond the image, so that opposite borders do not meet: the taper is below 1e-6 there
 _MAX_ITER, _TOL = 30, 5e-3
@@ -32,6 +45,8 @@ class ResidualField:
     residual : Tensor of shape (C, H, W)
     trust : Tensor of shape (C, H, W)
         Weights in [0, 1].
+    noise : float
+        Standard deviation of dense noise in the residual, taken off its covariance.
 
     Examples
     --------
@@ -44,12 +59,15 @@ class ResidualField:
     True
     """
 
-    def __init__(self, residual: Tensor, trust: Tensor) -> None:
+    def __init__(self, residual: Tensor, trust: Tensor, noise: float = 0.0) -> None:
         self.shape = residual.shape[1:]
         self.padded = [next_fast_len(n + _MARGIN, real=True) for n in self.shape]
         covariance = self._autocovariance(residual * trust, trust) * self._taper(residual)
         spectrum = torch.fft.rfft2(covariance).permute(2, 3, 0, 1)
         power, axes = torch.linalg.eigh((spectrum + spectrum.mH) / 2)
+        self.lowest = power[..., 0]  # over all combinations of channels, before anything is taken off
+        self.power = float(power.mean())
+        power = power - noise**2
         power = power.clamp(min=_FLOOR * float(power.mean().clamp(min=1e-12)))
         self.spectrum = (axes * power[..., None, :]) @ axes.mH
         self.variance = float(power.mean())
@@ -71,19 +89,33 @@ class ResidualField:
         field = torch.fft.irfft2((self.spectrum @ V)[..., 0].permute(2, 0, 1), s=self.padded)
         return field[:, : self.shape[0], : self.shape[1]]
 
-    def predict(self, residual: Tensor, trust: Tensor, noise: float = NOISE) -> Tensor:
+    def noise(self, residual: Tensor, trust: Tensor) -> float:
+        """Standard deviation of the dense noise in ``residual``; 0 where there is none that stands out."""
+        lowest = self.lowest.flatten()
+        lowest = float(lowest.kthvalue(max(round(_LOW * len(lowest)), 1)).values)
+        patch = min(_PATCH, *self.shape)
+        weight = F.avg_pool2d(trust[None], patch)
+        variances = (F.avg_pool2d((trust * residual**2)[None], patch) / weight.clamp(min=1e-6))[weight > 0.1]
+        if not len(variances):
+            return 0.0
+        quiet = float(variances.kthvalue(max(round(_QUIET * len(variances)), 1)).values)
+        variance, least = min(lowest, quiet), MOSTLY_NOISE[len(residual) > 1] * self.power
+        return math.sqrt(variance) if variance > max(LEAST_NOISE**2, least) else 0.0
+
+    def predict(self, residual: Tensor, trust: Tensor, noise: float = 0.0) -> Tensor:
         """The best linear prediction of the field from ``residual`` where ``trust`` is positive.
 
         Parameters
         ----------
         residual, trust : Tensor of shape (C, H, W)
         noise : float
-            Noise variance of a fully trusted entry, relative to the variance of the field.
+            Standard deviation of a fully trusted entry, where it is more than NOISE stands for.
 
         Returns
         -------
         Tensor of shape (C, H, W)
         """
+        nugget = max(NOISE * self.variance, noise**2)
         root = trust.sqrt()
         a = torch.zeros_like(residual)
         r = root * residual
@@ -92,7 +124,7 @@ class ResidualField:
         for _ in range(_MAX_ITER):
             if size <= _TOL**2 * start:
                 break
-            Ap = root * self._covariance_times(root * p) + noise * self.variance * p
+            Ap = root * self._covariance_times(root * p) + nugget * p
             step = size / float((p * Ap).sum())
             a.add_(p, alpha=step)
             r.sub_(Ap, alpha=step)
@@ -128,14 +160,30 @@ def held_out(residual: Tensor, trust: Tensor, *, folds: int, generator: torch.Ge
     return prediction
 
 
-def predicted(residual: Tensor, trust: Tensor) -> Tensor:
-    """Predict each entry of the field from all trusted entries; shapes (C, H, W)."""
-    return torch.cat(
-        [
-            ResidualField(residual[some], trust[some]).predict(residual[some], trust[some])
-            for some in _groups(residual)
-        ]
-    )
+def predicted(residual: Tensor, trust: Tensor, network: Tensor) -> tuple[Tensor, Tensor]:
+    """Predict each entry of the field from all trusted entries.
+
+    Parameters
+    ----------
+    residual, trust : Tensor of shape (C, H, W)
+    network : Tensor of shape (C, H, W)
+        What the residual has been taken from, in [0, 1].
+
+    Returns
+    -------
+    prediction : Tensor of shape (C, H, W)
+    noise : Tensor of shape (C,)
+        Standard deviation of dense noise. Where it is not zero, it has been left out of the prediction of trusted
+        entries; elsewhere they are predicted as they are.
+    """
+    prediction, noise = torch.zeros_like(residual), residual.new_zeros(len(residual))
+    for some in _groups(residual):
+        e, w, x = residual[some], trust[some], network[some]
+        unclipped = w * ((x > UNCLIPPED[0]) & (x < UNCLIPPED[1]))
+        level = ResidualField(e, unclipped).noise(e, unclipped)
+        field = ResidualField(e, w, level)
+        prediction[some], noise[some] = field.predict(e, w, level), level
+    return prediction, noise
 
 
 def _groups(residual: Tensor) -> list[slice]:

@@ -4,8 +4,8 @@
     now and then:   m = f(theta) + kriging of y − f(theta), each entry predicted without itself
                     P = outlier_probability(y, m)                  see confidence.py
 
-and at the end x = y where an entry is trusted, its prediction where it is not, and in proportion between
-(:mod:`twofold.image.recover`, after tiles have been put together).
+and at the end x = y where an entry is trusted, its prediction where it is not, and in proportion between; where the
+image has dense noise (:mod:`twofold.image.kriging`), its prediction everywhere.
 """
 
 from __future__ import annotations
@@ -43,14 +43,16 @@ class DecidedOutliers:
     folds : int
     generator : torch.Generator
         Draws the entries that are held out.
+    overlay
+        As in :func:`outlier_probability`.
     """
 
     def __init__(
         self, problem: Problem, probability: Tensor, *, polarity: Polarity, grouped: bool, folds: int,
-        generator: torch.Generator,
+        generator: torch.Generator, overlay: Tensor | None = None,
     ) -> None:  # fmt: skip
         self.problem, self.polarity, self.grouped = problem, polarity, grouped
-        self.folds, self.generator = folds, generator
+        self.folds, self.generator, self.overlay = folds, generator, overlay
         self.probability = probability
         self.s = torch.zeros_like(problem.values)
         self.trust = (self.probability < 0.1).float()
@@ -81,7 +83,7 @@ class DecidedOutliers:
         prediction = x + held_out(y - x, self.trust, folds=self.folds, generator=self.generator)
         self.probability = outlier_probability(
             y, prediction, self.probability,
-            observed=self.problem.observed, polarity=self.polarity, grouped=self.grouped,
+            observed=self.problem.observed, overlay=self.overlay, polarity=self.polarity, grouped=self.grouped,
         )  # fmt: skip
         self.s = torch.where(self.probability > 0.5, y - prediction, 0.0)
         if self.problem.observed is not None:
@@ -89,12 +91,18 @@ class DecidedOutliers:
         # An entry that may be an outlier is a noisy observation: its variance is noise + P·(y − prediction)².
         self.trust = (1 - self.probability) / (1 + self.probability * ((y - prediction) / _NOISE) ** 2)
 
-    def predict(self, x: Tensor) -> Tensor:
-        """What the trusted entries and the network say of every entry: the network plus kriging of what it misses."""
+    def restored(self, x: Tensor) -> tuple[Tensor, float]:
+        """The image given the network's, and the standard deviation of the dense noise that was left out of it.
+
+        The network plus kriging of what it misses; the entries that are trusted stay as they are, unless they are
+        noisy.
+        """
+        y = self.problem.values
         if self.problem.operator is not None:
-            return corrected(x, self.problem.values, self.trust, self.problem.operator)
-        residual = self.problem.values - x
-        return x + predicted(residual, self.trust)
+            return corrected(x, y, self.trust, self.problem.operator), 0.0
+        missed, noise = predicted(y - x, self.trust, x)
+        kept = (1 - self.probability) * (noise == 0)[:, None, None]
+        return torch.lerp(x + missed, y, kept), float(noise.mean())
 
 
 def cool_down(step: int, n_steps: int, top: float) -> float:

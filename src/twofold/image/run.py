@@ -15,6 +15,7 @@ from torch import Tensor
 from twofold.history import History
 from twofold.image.checkpoint import Checkpoint, State, digest, part, prefixed
 from twofold.image.fitting import NetworkFit, decided_outliers
+from twofold.image.overlays import overlays
 from twofold.image.pace import LEAST_STEPS, Pace
 from twofold.image.pixels import Pixels
 from twofold.image.presets import Preset
@@ -112,16 +113,14 @@ class Run:
                 nothing = y.new_zeros(self.pixels.signal_shape) if isinstance(self.pixels, Measured) else y
                 return self._solution(nothing, torch.zeros_like(y), _DIVERGED)
             if isinstance(self.pixels, Measured):
-                return self._solution(found[0].clamp(0, 1), found[1], _judge(found[1]))
+                x, probability, noise = found
+                return self._solution(x.clamp(0, 1), probability, _judge(probability), noise)
             canvas.add(tiles[number], *found)
-        prediction, probability = canvas.blended()
-        # The published recipe returns the network's image; twofold keeps the entries that are no outliers.
-        x = prediction if self.preset.published else torch.lerp(prediction, y, 1 - probability)
-        x = x.clamp(0, 1)
-        return self._solution(x, probability, _judge(probability))
+        x, probability, noise = canvas.blended()
+        return self._solution(x.clamp(0, 1), probability, _judge(probability), noise)
 
-    def _recovered(self, problem: Problem, state: State | None, place: State) -> tuple[Tensor, Tensor] | None:
-        """The prediction and the outlier probability of one tile; None: diverged.
+    def _recovered(self, problem: Problem, state: State | None, place: State) -> tuple[Tensor, Tensor, float] | None:
+        """The image, the outlier probability and the dense noise of one tile; None: diverged.
 
         ``state`` is where a former run was cut off in this tile, ``place`` what else a checkpoint has to hold.
         """
@@ -134,14 +133,16 @@ class Run:
             )
             if state is not None:
                 published.restore(part("fit", state))
-            return published.run(partial(self._write, published, place))
+            found = published.run(partial(self._write, published, place))
+            return None if found is None else (*found, 0.0)
+        overlay = overlays(y, problem.observed) if problem.operator is None else None
         images, probabilities = y.new_empty(0, *shape), y.new_empty(0, *y.shape)
         if state is not None:
             images, probabilities = (state[name].to(y) for name in ("images", "probabilities"))
         for k in range(len(images), self.preset.n_networks):
             fit = NetworkFit(
                 problem, self.preset, self.polarity, grouped, self.alpha, self.steps, self.seed + 1000 * k,
-                self.history, shape,
+                self.history, shape, overlay,
             )  # fmt: skip
             if state is not None:
                 fit.restore(part("fit", state))
@@ -153,10 +154,11 @@ class Run:
             images = torch.cat([images, fitted.x[None]])
             probabilities = torch.cat([probabilities, fitted.outliers.probability[None]])
         x = images.mean(0)
-        final = decided_outliers(problem, probabilities.mean(0), self.polarity, grouped, self.seed)
+        final = decided_outliers(problem, probabilities.mean(0), self.polarity, grouped, self.seed, overlay)
         for _ in range(self.preset.final_revisions):
             final.revise(x)
-        return final.predict(x), final.probability
+        x, noise = final.restored(x)
+        return x, final.probability, noise
 
     def _write(self, fit: NetworkFit | PublishedFit, finished: State) -> None:
         """The state, if there is a file for it and it is time."""
@@ -181,7 +183,7 @@ class Run:
             "threads": torch.get_num_threads(), "torch": torch.__version__, "twofold": version("twofold"),
         }  # fmt: skip
 
-    def _solution(self, x: Tensor, probability: Tensor, status: Status) -> ImageSolution:
+    def _solution(self, x: Tensor, probability: Tensor, status: Status, noise: float = 0.0) -> ImageSolution:
         image, outlier = self.pixels.image_from(x), probability > 0.5
         if isinstance(self.pixels, Measured):
             outliers = self.pixels.outliers_from(x, outlier)
@@ -191,6 +193,7 @@ class Run:
             image=image,
             outliers=outliers,
             outlier_probability=self.pixels.map_from(probability),
+            noise=noise * (self.pixels.high - self.pixels.low),
             status=status,
             history=self.history,
             seconds=perf_counter() - self.history.started,

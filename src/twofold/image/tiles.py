@@ -60,6 +60,9 @@ def _starts(length: int, side: int) -> list[int]:
     return [round(i * (length - side) / (n - 1)) for i in range(n)]
 
 
+_STATE = ("image", "probability", "weight", "noise")
+
+
 class Canvas:
     """What the tiles say of the whole image, added up.
 
@@ -69,32 +72,34 @@ class Canvas:
     """
 
     def __init__(self, like: Tensor) -> None:
-        self.prediction, self.probability = torch.zeros_like(like), torch.zeros_like(like)
+        self.image, self.probability = torch.zeros_like(like), torch.zeros_like(like)
         self.weight = like.new_zeros(like.shape[1:])
+        self.noise = like.new_zeros(())
 
-    def add(self, tile: Tile, prediction: Tensor, probability: Tensor) -> None:
+    def add(self, tile: Tile, image: Tensor, probability: Tensor, noise: float = 0.0) -> None:
         """Add a tile's share."""
         height, width = self.weight.shape
         down = _ramp(tile.rows, height, self.weight)
         across = _ramp(tile.columns, width, self.weight)
         weight = down[:, None] * across
-        tile.of(self.prediction).addcmul_(prediction, weight)
+        tile.of(self.image).addcmul_(image, weight)
         tile.of(self.probability).addcmul_(probability, weight)
         self.weight[tile.rows, tile.columns] += weight
+        self.noise += noise * weight.sum()
 
-    def blended(self) -> tuple[Tensor, Tensor]:
-        """(prediction, probability) of the whole image."""
-        return self.prediction / self.weight, self.probability / self.weight
+    def blended(self) -> tuple[Tensor, Tensor, float]:
+        """(image, probability, noise) of the whole."""
+        noise = float(self.noise / self.weight.sum())
+        return self.image / self.weight, self.probability / self.weight, noise
 
     def state(self) -> State:
         """What has been added."""
-        return {"prediction": self.prediction, "probability": self.probability, "weight": self.weight}
+        return {name: getattr(self, name) for name in _STATE}
 
     def restore(self, state: State) -> None:
         """Take up a state."""
-        self.prediction, self.probability, self.weight = (
-            state[name].to(self.weight) for name in ("prediction", "probability", "weight")
-        )
+        for name in _STATE:
+            setattr(self, name, state[name].to(self.weight))
 
 
 def _ramp(place: slice, length: int, like: Tensor) -> Tensor:
