@@ -30,6 +30,7 @@ LEVELS = 255  # values are equal where they are the same on an 8-bit scale
 JUMP = 20  # levels
 WIDTH = 24  # pixels: longer runs are areas, not strokes
 LEAST = 24  # entries of a zone that is judged by itself
+PIECE = 8  # entries of a zone that is judged as a whole if its colour is suspicious; else each entry by its own run
 CHANCE = 0.2  # share of runs that bridge without an overlay, at most
 DEVIATIONS = 1.2  # so many √n of a zone's n entries on top
 COLOUR_DEVIATIONS = 3.0  # the same for all that has one colour
@@ -91,7 +92,8 @@ def _drawn(levels: Ints, unknown: Bools) -> Bools:
         by_zone, by_colour = (_Judged.of(label, strokes, runs.bridging) for label in (zone, colour))
         # Letters with blended edges are in many pieces, too small to be judged one by one: their colour is.
         overlay = by_zone.exceeds(DEVIATIONS)[zone]
-        overlay |= by_colour.exceeds(COLOUR_DEVIATIONS)[colour] & (runs.bridging >= 0.5)
+        drawn_with = by_colour.exceeds(COLOUR_DEVIATIONS)[colour]
+        overlay |= drawn_with & np.where((by_zone.size >= PIECE)[zone], by_zone.mostly[zone], runs.bridging >= 0.5)
         overlay |= _cut_off(zone, colour, runs.length, found, by_colour.mostly)
         new = overlay & strokes & ~found
         if not new.any():
