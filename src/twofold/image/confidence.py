@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from twofold.image.overlays import shifted
 from twofold.outliers import Polarity
 
 BINS = 256
@@ -163,12 +164,8 @@ def _agreement(y: Tensor, known: Tensor, offsets: list[tuple[int, int]], levels:
     """For each entry, how many of its known neighbours at +offsets (first half) and at −offsets (second half) agree
     with it, and how many there are; shapes (2, C, H, W)."""
     agree, total = y.new_zeros(2, *y.shape), y.new_zeros(2, *y.shape)
-    H, W = y.shape[1:]
-    for dy, dx in offsets:
-        if dy >= H or abs(dx) >= W:
-            continue
-        here = (slice(None), slice(0, H - dy), slice(max(-dx, 0), W - max(dx, 0)))
-        there = (slice(None), slice(dy, H), slice(max(dx, 0), W - max(-dx, 0)))
+    for offset in offsets:
+        here, there = ((slice(None), *place) for place in shifted(y.shape[1:], offset))
         both = known[here] * known[there]
         equal = ((y[here] - y[there]).abs() <= (levels + 0.5) / (BINS - 1)) * both
         for half, place in enumerate((here, there)):

@@ -17,6 +17,7 @@ covariance, and trusted entries are predicted too: the noise stays behind.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -61,61 +62,31 @@ class ResidualField:
 
     def __init__(self, residual: Tensor, trust: Tensor, noise: float = 0.0) -> None:
         self.shape = residual.shape[1:]
-        self.padded = [next_fast_len(n + _MARGIN, real=True) for n in self.shape]
-        covariance = self._autocovariance(residual * trust, trust) * self._taper(residual)
-        spectrum = torch.fft.rfft2(covariance).permute(2, 3, 0, 1)
-        power, axes = torch.linalg.eigh((spectrum + spectrum.mH) / 2)
-        self.lowest = power[..., 0]  # over all combinations of channels, before anything is taken off
-        self.power = float(power.mean())
+        self.padded = _padded(self.shape)
+        self.noise = noise
+        power, axes = torch.linalg.eigh(_spectrum(residual, trust, self.padded))
         power = power - noise**2
         power = power.clamp(min=_FLOOR * float(power.mean().clamp(min=1e-12)))
         self.spectrum = (axes * power[..., None, :]) @ axes.mH
         self.variance = float(power.mean())
-
-    def _autocovariance(self, e: Tensor, w: Tensor) -> Tensor:
-        """Σ w·e·e' / Σ w·w' for each displacement and pair of channels."""
-        E, W = (torch.fft.rfft2(v, s=self.padded) for v in (e, w))
-        products = torch.fft.irfft2(E[:, None].conj() * E[None], s=self.padded)
-        counts = torch.fft.irfft2(W[:, None].conj() * W[None], s=self.padded)
-        return torch.where(counts > 0.5, products / counts.clamp(min=0.5), 0.0)
-
-    def _taper(self, like: Tensor) -> Tensor:
-        steps = [torch.arange(n, device=like.device, dtype=like.dtype) for n in self.padded]
-        rows, columns = (torch.minimum(d, n - d) for d, n in zip(steps, self.padded, strict=True))
-        return torch.exp(-(rows[:, None] ** 2 + columns[None] ** 2) / (2 * RADIUS**2))
 
     def _covariance_times(self, v: Tensor) -> Tensor:
         V = torch.fft.rfft2(v, s=self.padded).permute(1, 2, 0)[..., None]
         field = torch.fft.irfft2((self.spectrum @ V)[..., 0].permute(2, 0, 1), s=self.padded)
         return field[:, : self.shape[0], : self.shape[1]]
 
-    def noise(self, residual: Tensor, trust: Tensor) -> float:
-        """Standard deviation of the dense noise in ``residual``; 0 where there is none that stands out."""
-        lowest = self.lowest.flatten()
-        lowest = float(lowest.kthvalue(max(round(_LOW * len(lowest)), 1)).values)
-        patch = min(_PATCH, *self.shape)
-        weight = F.avg_pool2d(trust[None], patch)
-        variances = (F.avg_pool2d((trust * residual**2)[None], patch) / weight.clamp(min=1e-6))[weight > 0.1]
-        if not len(variances):
-            return 0.0
-        quiet = float(variances.kthvalue(max(round(_QUIET * len(variances)), 1)).values)
-        variance, least = min(lowest, quiet), MOSTLY_NOISE[len(residual) > 1] * self.power
-        return math.sqrt(variance) if variance > max(LEAST_NOISE**2, least) else 0.0
-
-    def predict(self, residual: Tensor, trust: Tensor, noise: float = 0.0) -> Tensor:
+    def predict(self, residual: Tensor, trust: Tensor) -> Tensor:
         """The best linear prediction of the field from ``residual`` where ``trust`` is positive.
 
         Parameters
         ----------
         residual, trust : Tensor of shape (C, H, W)
-        noise : float
-            Standard deviation of a fully trusted entry, where it is more than NOISE stands for.
 
         Returns
         -------
         Tensor of shape (C, H, W)
         """
-        nugget = max(NOISE * self.variance, noise**2)
+        nugget = max(NOISE * self.variance, self.noise**2)
         root = trust.sqrt()
         a = torch.zeros_like(residual)
         r = root * residual
@@ -131,6 +102,57 @@ class ResidualField:
             before, size = size, float(r.square().sum())
             p = r + size / before * p
         return self._covariance_times(root * a)
+
+
+def dense_noise(residual: Tensor, trust: Tensor) -> float:
+    """Standard deviation of the dense noise in ``residual``; 0 where there is none that stands out.
+
+    Parameters
+    ----------
+    residual, trust : Tensor of shape (C, H, W)
+    """
+    power = torch.linalg.eigvalsh(_spectrum(residual, trust, _padded(residual.shape[1:])))
+    lowest = _quantile(power[..., 0], _LOW)
+    patch = min(_PATCH, *residual.shape[1:])
+    weight = F.avg_pool2d(trust[None], patch)
+    variances = (F.avg_pool2d((trust * residual**2)[None], patch) / weight.clamp(min=1e-6))[weight > 0.1]
+    if not len(variances):
+        return 0.0
+    variance = min(lowest, _quantile(variances, _QUIET))
+    least = MOSTLY_NOISE[len(residual) > 1] * float(power.mean())
+    return math.sqrt(variance) if variance > max(LEAST_NOISE**2, least) else 0.0
+
+
+def _quantile(values: Tensor, share: float) -> float:
+    """Of any number of values: torch's own refuses many."""
+    values = values.flatten()
+    return float(values.kthvalue(max(round(share * len(values)), 1)).values)
+
+
+def _padded(shape: Sequence[int]) -> list[int]:
+    """Lengths at which fast Fourier transforms are quick and opposite borders do not meet."""
+    return [next_fast_len(n + _MARGIN, real=True) for n in shape]
+
+
+def _spectrum(residual: Tensor, trust: Tensor, padded: list[int]) -> Tensor:
+    """Of the field's tapered covariance: a Hermitian matrix (C, C) for each frequency."""
+    covariance = _autocovariance(residual * trust, trust, padded) * _taper(residual, padded)
+    spectrum = torch.fft.rfft2(covariance).permute(2, 3, 0, 1)
+    return (spectrum + spectrum.mH) / 2
+
+
+def _autocovariance(e: Tensor, w: Tensor, padded: list[int]) -> Tensor:
+    """Σ w·e·e' / Σ w·w' for each displacement and pair of channels."""
+    E, W = (torch.fft.rfft2(v, s=padded) for v in (e, w))
+    products = torch.fft.irfft2(E[:, None].conj() * E[None], s=padded)
+    counts = torch.fft.irfft2(W[:, None].conj() * W[None], s=padded)
+    return torch.where(counts > 0.5, products / counts.clamp(min=0.5), 0.0)
+
+
+def _taper(like: Tensor, padded: list[int]) -> Tensor:
+    steps = [torch.arange(n, device=like.device, dtype=like.dtype) for n in padded]
+    rows, columns = (torch.minimum(d, n - d) for d, n in zip(steps, padded, strict=True))
+    return torch.exp(-(rows[:, None] ** 2 + columns[None] ** 2) / (2 * RADIUS**2))
 
 
 def held_out(residual: Tensor, trust: Tensor, *, folds: int, generator: torch.Generator) -> Tensor:
@@ -180,9 +202,8 @@ def predicted(residual: Tensor, trust: Tensor, network: Tensor) -> tuple[Tensor,
     for some in _groups(residual):
         e, w, x = residual[some], trust[some], network[some]
         unclipped = w * ((x > UNCLIPPED[0]) & (x < UNCLIPPED[1]))
-        level = ResidualField(e, unclipped).noise(e, unclipped)
-        field = ResidualField(e, w, level)
-        prediction[some], noise[some] = field.predict(e, w, level), level
+        noise[some] = level = dense_noise(e, unclipped)
+        prediction[some] = ResidualField(e, w, level).predict(e, w)
     return prediction, noise
 
 

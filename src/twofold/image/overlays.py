@@ -106,13 +106,12 @@ def _drawn(levels: Ints, unknown: Bools) -> Bools:
 class _Judged:
     """How many strokes' pixels have each label, and how many of their runs bridge."""
 
-    size: NDArray[np.float64]
-    bridging: NDArray[np.float64]
+    size: NDArray[Any]
+    bridging: NDArray[Any]
 
     @staticmethod
     def of(label: NDArray[Any], strokes: Bools, bridging: NDArray[np.float64]) -> _Judged:
-        size = np.bincount(label.ravel(), strokes.ravel())
-        return _Judged(size.astype(float), np.bincount(label.ravel(), (strokes * bridging).ravel()).astype(float))
+        return _Judged(*(np.bincount(label.ravel(), v.ravel()) for v in (strokes, strokes * bridging)))
 
     def exceeds(self, deviations: float) -> Bools:
         """Labels of which more bridges than by chance."""
@@ -147,9 +146,7 @@ def _blended(levels: Ints, found: Bools, skipped: Bools) -> Bools:
     counts = np.zeros((2, 2))
     for direction in DIRECTIONS:
         for sign in (1, -1):
-            if any(3 * abs(d) >= n for d, n in zip(direction, found.shape, strict=True)):
-                continue
-            start, _ = _shifted(found.shape, direction, 3 * sign)
+            start, _ = shifted(found.shape, direction, 3 * sign)
             moves = [[k * sign * d for d in direction] for k in range(4)]
             at = [tuple(slice(i.start + m, i.stop + m) for i, m in zip(start, move, strict=True)) for move in moves]
             border = found[at[0]] & ~(skipped[at[1]] | skipped[at[2]])
@@ -233,36 +230,43 @@ def _end(
     distance, at = np.full(shape, WIDTH + 1, np.int32), number.copy()
     walking = np.ones(shape, bool)
     for steps in range(1, WIDTH + 1):
-        if any(steps * abs(d) >= n for d, n in zip(direction, shape, strict=True)):
-            break
-        here, there = _shifted(shape, direction, sign * steps)
+        here, there = shifted(shape, direction, sign * steps)
         arrived = walking[here] & (colour[here] != colour[there]) & ~skipped[there]
         distance[here][arrived] = steps
         at[here][arrived] = number[there][arrived]
         walking[here] &= ~arrived
     outward = number.copy()
-    here, there = _shifted(shape, direction, sign)
+    here, there = shifted(shape, direction, sign)
     outward[here] = number[there]
     flat, lost = levels.reshape(colour.size, -1), skipped.ravel()
     first, second, third = at, outward.ravel()[at], outward.ravel()[outward.ravel()[at]]
 
     def apart(one: NDArray[np.int64], other: NDArray[np.int64]) -> Ints:
         away: Ints = np.abs(flat[one] - flat[other]).max(2)
-        return np.where(lost[one] | lost[other], LEVELS, away) if one is not number else away
+        return away
 
     near, far = apart(number, first), apart(number, second)
-    blended = (far > near) & (2 * apart(first, second) >= near) & ~lost[second]
+    step = np.where(lost[second], LEVELS, apart(first, second))
+    next_step = np.where(lost[third], LEVELS, apart(second, third))
+    blended = (far > near) & (2 * step >= near) & ~lost[second]
     end = np.where(blended, second, first)
-    roughness = np.where(blended, apart(second, third), apart(first, second))
-    return distance, flat[end], np.where(blended, far, near), roughness
+    return distance, flat[end], np.where(blended, far, near), np.where(blended, next_step, step)
 
 
-def _shifted(shape: tuple[int, ...], direction: tuple[int, int], steps: int) -> tuple[tuple[slice, ...], ...]:
-    """Two views of an array: pixels, and those so many steps from them."""
+def shifted(shape: tuple[int, ...], direction: tuple[int, int], steps: int = 1) -> tuple[tuple[slice, ...], ...]:
+    """Two views of an array: pixels, and those so many steps from them; empty where that leaves the array.
+
+    >>> shifted((5, 7), (1, -1), 2)
+    ((slice(0, 3, None), slice(2, 7, None)), (slice(2, 5, None), slice(0, 5, None)))
+    """
     moves = [steps * d for d in direction]
-    here = tuple(slice(max(-m, 0), n - max(m, 0)) for m, n in zip(moves, shape, strict=True))
-    there = tuple(slice(max(m, 0), n - max(-m, 0)) for m, n in zip(moves, shape, strict=True))
-    return here, there
+
+    def view(moves: list[int]) -> tuple[slice, ...]:
+        starts = [max(-m, 0) for m in moves]
+        stops = [n - max(m, 0) for m, n in zip(moves, shape, strict=True)]
+        return tuple(slice(start, max(start, stop)) for start, stop in zip(starts, stops, strict=True))
+
+    return view(moves), view([-m for m in moves])
 
 
 def _zones(colour: NDArray[np.int64], among: Bools) -> NDArray[np.int32]:
@@ -270,11 +274,10 @@ def _zones(colour: NDArray[np.int64], among: Bools) -> NDArray[np.int32]:
     number = np.arange(colour.size).reshape(colour.shape)
     pairs = []
     for direction in DIRECTIONS:
-        if all(n > abs(d) for d, n in zip(direction, colour.shape, strict=True)):
-            here, there = _shifted(colour.shape, direction, 1)
-            equal = (colour[here] == colour[there]) & among[here] & among[there]
-            pairs.append(np.stack([number[here][equal], number[there][equal]]))
-    ends = np.concatenate(pairs, axis=1) if pairs else np.zeros((2, 0), int)
+        here, there = shifted(colour.shape, direction)
+        equal = (colour[here] == colour[there]) & among[here] & among[there]
+        pairs.append(np.stack([number[here][equal], number[there][equal]]))
+    ends = np.concatenate(pairs, axis=1)
     graph = coo_matrix((np.ones(ends.shape[1]), (ends[0], ends[1])), shape=(colour.size, colour.size))
     zone: NDArray[np.int32] = connected_components(graph, directed=False)[1]
     return zone.reshape(colour.shape)
@@ -284,7 +287,7 @@ def _equal_neighbours(colour: NDArray[np.int64], among: Bools) -> float:
     """Share of neighbouring pixels in a row or column that have the same colour."""
     equal, total = 0, 0
     for direction in ((0, 1), (1, 0)):
-        here, there = _shifted(colour.shape, direction, 1)
+        here, there = shifted(colour.shape, direction)
         both = among[here] & among[there]
         equal += int((both & (colour[here] == colour[there])).sum())
         total += int(both.sum())

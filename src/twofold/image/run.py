@@ -113,11 +113,9 @@ class Run:
                 nothing = y.new_zeros(self.pixels.signal_shape) if isinstance(self.pixels, Measured) else y
                 return self._solution(nothing, torch.zeros_like(y), _DIVERGED)
             if isinstance(self.pixels, Measured):
-                x, probability, noise = found
-                return self._solution(x.clamp(0, 1), probability, _judge(probability), noise)
+                return self._finished(*found)
             canvas.add(tiles[number], *found)
-        x, probability, noise = canvas.blended()
-        return self._solution(x.clamp(0, 1), probability, _judge(probability), noise)
+        return self._finished(*canvas.blended())
 
     def _recovered(self, problem: Problem, state: State | None, place: State) -> tuple[Tensor, Tensor, float] | None:
         """The image, the outlier probability and the dense noise of one tile; None: diverged.
@@ -182,6 +180,9 @@ class Run:
             **self.settings, "image": digest(self.pixels.values, self.pixels.observed),
             "threads": torch.get_num_threads(), "torch": torch.__version__, "twofold": version("twofold"),
         }  # fmt: skip
+
+    def _finished(self, x: Tensor, probability: Tensor, noise: float) -> ImageSolution:
+        return self._solution(x.clamp(0, 1), probability, _judge(probability), noise)
 
     def _solution(self, x: Tensor, probability: Tensor, status: Status, noise: float = 0.0) -> ImageSolution:
         image, outlier = self.pixels.image_from(x), probability > 0.5

@@ -76,7 +76,7 @@ class Canvas:
         self.weight = like.new_zeros(like.shape[1:])
         self.noise = like.new_zeros(())
 
-    def add(self, tile: Tile, image: Tensor, probability: Tensor, noise: float = 0.0) -> None:
+    def add(self, tile: Tile, image: Tensor, probability: Tensor, noise: float) -> None:
         """Add a tile's share."""
         height, width = self.weight.shape
         down = _ramp(tile.rows, height, self.weight)
