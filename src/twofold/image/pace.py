@@ -9,6 +9,7 @@ import torch
 
 from twofold.history import History
 from twofold.image.fitting import NetworkFit, decided_outliers, split_steps
+from twofold.image.overlays import overlays
 from twofold.image.presets import Preset
 from twofold.problem import Problem
 
@@ -29,12 +30,15 @@ class Pace:
         One step of the descent.
     decision : float
         Once deciding who is an outlier.
+    overlays : float
+        Looking for what was drawn over the picture, once.
     steps : int
         Of one network, where time does not matter.
     """
 
     step: float
     decision: float
+    overlays: float
     steps: int
 
     @classmethod
@@ -55,24 +59,30 @@ class Pace:
         started = perf_counter()
         decided_outliers(problem, torch.full_like(y, 0.05), "both", False, 0).revise(x)
         _wait(y)
-        return cls(step, perf_counter() - started, fit.n_identify + fit.n_polish)
+        decision = perf_counter() - started
+        started = perf_counter()
+        if problem.operator is None:
+            overlays(y, problem.observed)
+        return cls(step, decision, perf_counter() - started, fit.n_identify + fit.n_polish)
 
     def seconds(self, preset: Preset, steps: int | None) -> float:
         """For one tile."""
         n = self.steps if steps is None else sum(split_steps(preset, steps))
-        return preset.n_networks * n * self.step + self._decisions(preset)
+        return preset.n_networks * n * self.step + self._besides(preset)
 
     def steps_within(self, seconds: float, preset: Preset) -> int:
         """The most steps of all networks that a tile can have in so many seconds; no more than the preset's."""
-        fitting = int((RESERVE * seconds - self._decisions(preset)) / self.step)
+        fitting = int((RESERVE * seconds - self._besides(preset)) / self.step)
         return min(fitting, preset.n_networks * self.steps)
 
     def least_seconds(self, preset: Preset) -> float:
         """What a tile needs at the least."""
-        return (LEAST_STEPS * preset.n_networks * self.step + self._decisions(preset)) / RESERVE
+        return (LEAST_STEPS * preset.n_networks * self.step + self._besides(preset)) / RESERVE
 
-    def _decisions(self, preset: Preset) -> float:
-        return (preset.n_networks * preset.revisions + preset.final_revisions + 1) * self.decision
+    def _besides(self, preset: Preset) -> float:
+        """Seconds that are no steps."""
+        n_decisions = preset.n_networks * preset.revisions + preset.final_revisions + 1
+        return n_decisions * self.decision + self.overlays
 
 
 def _wait(like: torch.Tensor) -> None:
