@@ -34,9 +34,22 @@ SMALL = 128
 
 @dataclass(frozen=True)
 class Fitted:
-    """What one network gives: its image, and the outliers that were decided with it."""
+    """What one network gives.
+
+    Attributes
+    ----------
+    x : Tensor of shape (C, H, W)
+        Its image: the closest fit, by which outliers are decided.
+    smooth : Tensor of shape (C, H, W)
+        The mean of its images at the beginning and at the end of act 2, from which the places of outliers are filled.
+        The network fits the entries that it sees more closely than those that it does not, and kriging is told that
+        little is missed; half way back it is told the truth. One network of any width gains by it.
+    outliers : DecidedOutliers
+        The outliers that were decided with it.
+    """
 
     x: Tensor
+    smooth: Tensor
     outliers: DecidedOutliers
 
 
@@ -52,7 +65,7 @@ class NetworkFit:
     grouped : bool
     alpha : float
     steps : int or None
-        Of both acts; None: the preset's, fewer for small images.
+        Of this network in both acts; None: the preset's, fewer for small images.
     seed : int
     history : History
     shape : tuple (C, H, W), optional
@@ -65,6 +78,11 @@ class NetworkFit:
     act : {"identify", "polish"}
     step : int
         The next one of that act.
+    pace : int
+        Steps of act 1 that the outliers' growth is made for. Where there are fewer than the preset's they grow
+        faster; where there are more they do not grow slower, or the network would follow them in the meantime.
+    first : Tensor of shape (C, H, W), optional
+        The network's image at the beginning of act 2, unless that began with a new network.
     """
 
     problem: Problem
@@ -81,22 +99,25 @@ class NetworkFit:
     step: int = 0
     restarted: bool = False
     decided: DecidedOutliers | None = None
+    first: Tensor | None = None
     signal: NetworkSignal = field(init=False)
     dual: DualOutliers = field(init=False)
     stable: StableSet = field(init=False)
+    pace: int = field(init=False)
 
     def __post_init__(self) -> None:
         p, y = self.preset, self.problem.values
         self.shape = (y.shape[0], y.shape[1], y.shape[2]) if self.shape is None else self.shape
-        share = size_share(self.shape[1] * self.shape[2]) if self.steps is None and not p.published else 1.0
-        self.n_identify, self.n_polish = (math.ceil(share * n) for n in split_steps(p, self.steps))
+        share = size_share(self.shape[1] * self.shape[2])
+        self.n_identify, self.n_polish = (
+            math.ceil(n * (share if self.steps is None else 1.0)) for n in split_steps(p, self.steps)
+        )
+        self.pace = min(self.n_identify, math.ceil(share * p.identify_steps))
         self.signal = self._network(self.seed)
         self.dual = DualOutliers(
             y.shape, p.beta, polarity=self.polarity, group_dim=0 if self.grouped else None, device=y.device
         )
-        self.stable = StableSet(
-            self.dual, earliest=self.n_identify // 2, change=p.stable_change, window=p.stable_window
-        )
+        self.stable = StableSet(self.dual, earliest=self.pace // 2, change=p.stable_change, window=p.stable_window)
 
     def run(self, before_step: Callable[[], None] = lambda: None) -> Fitted | None:
         """Go on from where it stands; None: diverged. ``before_step`` is called whenever ``state`` is whole."""
@@ -108,7 +129,7 @@ class NetworkFit:
         if self.act == "identify":
             found = identify(
                 self._seen_through(), self.signal, self.dual, self.stable,
-                alpha=self.alpha * self.preset.identify_steps / self.n_identify, preset=self.preset,
+                alpha=self.alpha * self.preset.identify_steps / self.pace, preset=self.preset, pace=self.pace,
                 n_steps=self.n_identify, history=self.history, first_step=self.step, before_step=mark,
             )  # fmt: skip
             if found.descended.stop == "diverged":
@@ -120,7 +141,11 @@ class NetworkFit:
             self.problem, self.signal, self.decided, preset=self.preset, n_steps=self.n_polish, history=self.history,
             revise_at_start=not self.restarted, first_step=self.step, before_step=mark,
         )  # fmt: skip
-        return None if ended.stop == "diverged" else Fitted(x, self.decided)
+        if ended.stop == "diverged":
+            return None
+        # What is missed behind an operator is not kriged, which the smooth fit is made for.
+        keeps_x = self.first is None or self.problem.operator is not None
+        return Fitted(x, x if keeps_x else torch.lerp(self.first, x, 0.5), self.decided)
 
     def _begin_polish(self, outlier: Tensor) -> None:
         self.act, self.step = "polish", 0
@@ -131,6 +156,8 @@ class NetworkFit:
             for _ in range(2):
                 self.decided.revise(self.signal.last)
             self.signal = self._network(self.seed + 1)
+        else:
+            self.first = self.signal.last
 
     def _seen_through(self) -> Problem:
         """The problem without what was drawn over the picture."""
@@ -158,7 +185,8 @@ class NetworkFit:
         if self.act == "identify":
             return {**found, **prefixed("dual", self.dual.state()), **prefixed("stable", self.stable.state())}
         assert self.decided is not None
-        return {**found, **prefixed("decided", self.decided.state())}
+        first = {} if self.first is None else {"first": self.first}
+        return {**found, **first, **prefixed("decided", self.decided.state())}
 
     def restore(self, state: State) -> None:
         """Take up a state."""
@@ -168,6 +196,8 @@ class NetworkFit:
             self.act = "polish"
             if restarted:
                 self.signal = self._network(self.seed + 1)
+            else:
+                self.first = state["first"].to(self.problem.values)
             self.decided = self._undecided(torch.zeros_like(self.problem.values))
             self.decided.restore(part("decided", state))
         else:
@@ -195,10 +225,30 @@ def size_share(n_pixels: int) -> float:
     return min(1.0, math.sqrt(math.sqrt(n_pixels) / FULL_SIZE))
 
 
+def shared_steps(preset: Preset, steps: int | None, n_pixels: int) -> tuple[int, int | None]:
+    """How many networks so many steps are for, and each one's share of them; None: the preset's own steps.
+
+    More than the preset's steps are for further networks, whose average is better; for one network, going on makes
+    some images better and others worse.
+
+    >>> from twofold.image.presets import PRESETS
+    >>> for steps in (None, 100, 220, 700):
+    ...     print(shared_steps(PRESETS["balanced"], steps, 512 * 512))
+    (1, None)
+    (1, 100)
+    (1, 220)
+    (3, 233)
+    """
+    if steps is None:
+        return preset.n_networks, None
+    nominal = size_share(n_pixels) * (preset.identify_steps + preset.polish_steps)
+    n_networks = max(preset.n_networks, round(steps / nominal))
+    return n_networks, max(steps // n_networks, 1)
+
+
 def split_steps(preset: Preset, steps: int | None) -> tuple[int, int]:
-    """Steps of act 1 and act 2 for each network, in the preset's proportion."""
+    """Steps of act 1 and act 2 of one network, in the preset's proportion."""
     if steps is None:
         return preset.identify_steps, preset.polish_steps
-    each = max(steps // preset.n_networks, 1)
-    n_identify = math.ceil(each * preset.identify_steps / (preset.identify_steps + preset.polish_steps))
-    return n_identify, each - n_identify
+    n_identify = math.ceil(steps * preset.identify_steps / (preset.identify_steps + preset.polish_steps))
+    return n_identify, steps - n_identify

@@ -79,7 +79,7 @@ def explained_by_outliers(s: Tensor, residual: Tensor) -> Tensor:
 
 def identify(
     problem: Problem, signal: NetworkSignal, outliers: DualOutliers, stable: StableSet, *, alpha: float,
-    preset: Preset, n_steps: int, history: History, first_step: int = 0,
+    preset: Preset, pace: int, n_steps: int, history: History, first_step: int = 0,
     before_step: Callable[[int], None] | None = None,
 ) -> Identified:  # fmt: skip
     """Run act 1 in place on ``signal`` and ``outliers``.
@@ -96,6 +96,8 @@ def identify(
         The published ratio of learning rates. Growth per step is 4·alpha·outlier_rate·tau·ψ: a sum over entries, so
         that neither the size of the image nor the number of channels matters.
     preset : Preset
+    pace : int
+        Steps that the warm-up's share is of.
     n_steps : int
         The most steps; fewer where the outlier set stands still.
     history : History
@@ -110,7 +112,7 @@ def identify(
         problem,
         signal,
         outliers,
-        tau=lambda step: warm_up(step, n_steps, preset.warm_up, preset.learning_rate),
+        tau=lambda step: warm_up(step, pace, preset.warm_up, preset.learning_rate),
         alpha=alpha * preset.outlier_rate,
         max_steps=n_steps,
         influence=lambda r: huber(r, preset.delta),

@@ -15,6 +15,7 @@ screenshot, whose own parts are of that kind, equal values prove nothing, and no
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,11 +72,16 @@ def overlays(y: Tensor, known: Tensor | None = None) -> Tensor:
     unknown = np.zeros(levels.shape, bool)
     if known is not None:
         unknown = ~known.expand_as(y).permute(1, 2, 0).cpu().numpy()
-    found = np.zeros(levels.shape, bool)
-    for c in range(levels.shape[2]):
-        found[:, :, c] = _drawn(levels[:, :, c : c + 1], unknown[:, :, c])
-    if levels.shape[2] > 1:
-        found |= _drawn(levels, np.any(unknown, axis=2))[:, :, None]
+    n = levels.shape[2]
+    views = [(levels[:, :, c : c + 1], unknown[:, :, c]) for c in range(n)]
+    if n > 1:
+        views.append((levels, np.any(unknown, axis=2)))
+    # NumPy lets other threads run while it works.
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        drawn = list(threads.map(_drawn, *zip(*views, strict=True)))
+    found = np.stack(drawn[:n], axis=2)
+    if n > 1:
+        found |= drawn[n][:, :, None]
     return torch.from_numpy(found & ~unknown).permute(2, 0, 1).to(y.device)
 
 
@@ -188,12 +194,13 @@ class _Runs:
         shape = colour.shape
         shortest = np.full(shape, WIDTH + 1, np.int32)
         bridging, ties = np.zeros(shape), np.zeros(shape)
+        channels = np.moveaxis(levels, 2, 0).reshape(levels.shape[2], -1).copy()
         for direction in DIRECTIONS:
-            ends = [_end(levels, colour, skipped, direction, sign) for sign in (1, -1)]
+            ends = [_end(channels, colour, skipped, direction, sign) for sign in (1, -1)]
             (ahead, a, a_jump, a_rough), (behind, b, b_jump, b_rough) = ends
             length = np.where((ahead > WIDTH) | (behind > WIDTH), WIDTH + 1, ahead + behind - 1)
             jump = np.minimum(a_jump, b_jump)
-            same_sides = 2 * np.abs(a - b).max(2) < jump
+            same_sides = 2 * _apart(channels, a, b) < jump
             bridges = (jump >= JUMP) & same_sides & (2 * np.maximum(a_rough, b_rough) < jump)
             if direction in ((0, 1), (1, 0)):
                 # Along the border of the picture a run may be part of a frame, of which one side only is seen.
@@ -214,43 +221,61 @@ class _Runs:
 
 
 def _end(
-    levels: Ints, colour: NDArray[np.int64], skipped: Bools, direction: tuple[int, int], sign: int
-) -> tuple[Ints, Ints, Ints, Ints]:
+    channels: Ints, colour: NDArray[np.int64], skipped: Bools, direction: tuple[int, int], sign: int
+) -> tuple[Ints, NDArray[np.int64], Ints, Ints]:
     """Walk from each pixel to the first of another colour that is not to be skipped.
 
     Returns
     -------
-    distance, levels, jump, roughness
-        Of that pixel; ``jump`` is how far it is from the pixel started from, ``roughness`` from the next one outward,
-        in the channel where it is most. Where it lies between the two, as a blended edge does, the next one is taken
-        in its place. Where the walk ends without one, the distance is more than WIDTH.
+    distance, number, jump, roughness
+        Of that pixel, numbered row by row; ``jump`` is how far it is from the pixel started from, ``roughness`` from
+        the next one outward, in the channel where it is most. Where it lies between the two, as a blended edge does,
+        the next one is taken in its place. Where the walk ends without one, the distance is more than WIDTH.
     """
     shape = colour.shape
     number = np.arange(colour.size).reshape(shape)
     distance, at = np.full(shape, WIDTH + 1, np.int32), number.copy()
-    walking = np.ones(shape, bool)
-    for steps in range(1, WIDTH + 1):
-        here, there = shifted(shape, direction, sign * steps)
-        arrived = walking[here] & (colour[here] != colour[there]) & ~skipped[there]
-        distance[here][arrived] = steps
-        at[here][arrived] = number[there][arrived]
-        walking[here] &= ~arrived
+    here, there = shifted(shape, direction, sign)
+    arrived = (colour[here] != colour[there]) & ~skipped[there]
+    distance[here][arrived] = 1
+    at[here][arrived] = number[there][arrived]
+    _walk_on(distance, at, colour, skipped, direction, sign)
     outward = number.copy()
     here, there = shifted(shape, direction, sign)
     outward[here] = number[there]
-    flat, lost = levels.reshape(colour.size, -1), skipped.ravel()
-    first, second, third = at, outward.ravel()[at], outward.ravel()[outward.ravel()[at]]
-
-    def apart(one: NDArray[np.int64], other: NDArray[np.int64]) -> Ints:
-        away: Ints = np.abs(flat[one] - flat[other]).max(2)
-        return away
-
-    near, far = apart(number, first), apart(number, second)
-    step = np.where(lost[second], LEVELS, apart(first, second))
-    next_step = np.where(lost[third], LEVELS, apart(second, third))
-    blended = (far > near) & (2 * step >= near) & ~lost[second]
+    lost = skipped.ravel()
+    first, second, third = at, outward.take(at), outward.take(outward.take(at))
+    near, far = _apart(channels, number, first), _apart(channels, number, second)
+    step = np.where(lost.take(second), LEVELS, _apart(channels, first, second))
+    next_step = np.where(lost.take(third), LEVELS, _apart(channels, second, third))
+    blended = (far > near) & (2 * step >= near) & ~lost.take(second)
     end = np.where(blended, second, first)
-    return distance, flat[end], np.where(blended, far, near), np.where(blended, next_step, step)
+    return distance, end, np.where(blended, far, near), np.where(blended, next_step, step)
+
+
+def _apart(channels: Ints, one: NDArray[np.int64], other: NDArray[np.int64]) -> Ints:
+    """How far pixels are from others, by their numbers, in the channel where it is most."""
+    most: Ints = np.abs(channels[0].take(one) - channels[0].take(other))
+    for channel in channels[1:]:
+        np.maximum(most, np.abs(channel.take(one) - channel.take(other)), out=most)
+    return most
+
+
+def _walk_on(
+    distance: Ints, at: NDArray[np.int64], colour: NDArray[np.int64], skipped: Bools, direction: tuple[int, int],
+    sign: int,
+) -> None:  # fmt: skip
+    """The same from the second step on, in place, for the few pixels that have not arrived."""
+    rows, columns = np.nonzero(distance > 1)
+    for steps in range(2, WIDTH + 1):
+        ahead = rows + sign * steps * direction[0], columns + sign * steps * direction[1]
+        inside = (ahead[0] >= 0) & (ahead[0] < colour.shape[0]) & (ahead[1] >= 0) & (ahead[1] < colour.shape[1])
+        rows, columns, *ahead = (index[inside] for index in (rows, columns, *ahead))
+        arrived = (colour[*ahead] != colour[rows, columns]) & ~skipped[*ahead]
+        start = rows[arrived], columns[arrived]
+        distance[start] = steps
+        at[start] = ahead[0][arrived] * colour.shape[1] + ahead[1][arrived]
+        rows, columns = rows[~arrived], columns[~arrived]
 
 
 def shifted(shape: tuple[int, ...], direction: tuple[int, int], steps: int = 1) -> tuple[tuple[slice, ...], ...]:

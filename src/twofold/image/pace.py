@@ -8,7 +8,7 @@ from time import perf_counter
 import torch
 
 from twofold.history import History
-from twofold.image.fitting import NetworkFit, decided_outliers, split_steps
+from twofold.image.fitting import NetworkFit, decided_outliers
 from twofold.image.overlays import overlays
 from twofold.image.presets import Preset
 from twofold.problem import Problem
@@ -65,10 +65,9 @@ class Pace:
             overlays(y, problem.observed)
         return cls(step, decision, perf_counter() - started, fit.n_identify + fit.n_polish)
 
-    def seconds(self, preset: Preset, steps: int | None) -> float:
-        """For one tile."""
-        n = self.steps if steps is None else sum(split_steps(preset, steps))
-        return preset.n_networks * n * self.step + self._besides(preset)
+    def seconds(self, preset: Preset) -> float:
+        """For one tile, with the preset's steps."""
+        return preset.n_networks * self.steps * self.step + self._besides(preset)
 
     def steps_within(self, seconds: float, preset: Preset) -> int:
         """The most steps of all networks that a tile can have in so many seconds; no more than the preset's."""

@@ -92,9 +92,9 @@ class DecidedOutliers:
         self.trust = (1 - self.probability) / (1 + self.probability * ((y - prediction) / _NOISE) ** 2)
 
     def restored(self, x: Tensor) -> tuple[Tensor, float]:
-        """The image given the network's, and the standard deviation of the dense noise that was left out of it.
+        """The image given a smooth fit, and the standard deviation of the dense noise that was left out of it.
 
-        The network plus kriging of what it misses; the entries that are trusted stay as they are, unless they are
+        That fit plus kriging of what it misses; the entries that are trusted stay as they are, unless they are
         noisy.
         """
         y = self.problem.values

@@ -81,10 +81,11 @@ def recover_image(
     alpha : float, optional
         Ratio of the learning rates of outliers and network. None: 500, as published. The rates refer to a sum over
         entries and a value range of 1, so that the same alpha serves every size, number of channels and unit; the
-        rate per step follows from it and from the preset's ``outlier_rate``, in inverse proportion to the number
-        of steps of act 1.
+        rate per step follows from it and from the preset's ``outlier_rate``, higher where act 1 takes fewer steps
+        than the preset's.
     steps : int, optional
-        Steps of all acts together. None: the preset's.
+        Steps of all acts and networks together. None: the preset's. From about twice the preset's on they are for
+        further networks, whose images are averaged.
     seed : int
         Same seed, device, thread count and versions: the same bits.
     device : optional
@@ -180,7 +181,7 @@ def foretell(
     pixels = Pixels.of(*check_image(image, mask), as_device(device))
     run = Run(pixels, chosen, "both", "entry", ALPHA, None, 0, None, History())
     tiles = run.tiles
-    seconds = len(tiles) * Pace.of(run.problem(tiles[0]), chosen).seconds(chosen, None)
+    seconds = len(tiles) * Pace.of(run.problem(tiles[0]), chosen).seconds(chosen)
     # Prediction, probability and the result, in single and in double precision.
     return seconds, len(tiles), 40.0 * run.pixels.values.numel()
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from twofold.history import History
 from twofold.image.checkpoint import Checkpoint, State, digest, part, prefixed
-from twofold.image.fitting import NetworkFit, decided_outliers
+from twofold.image.fitting import NetworkFit, decided_outliers, shared_steps
 from twofold.image.overlays import overlays
 from twofold.image.pace import LEAST_STEPS, Pace
 from twofold.image.pixels import Pixels
@@ -134,28 +134,28 @@ class Run:
             found = published.run(partial(self._write, published, place))
             return None if found is None else (*found, 0.0)
         overlay = overlays(y, problem.observed) if problem.operator is None else None
-        images, probabilities = y.new_empty(0, *shape), y.new_empty(0, *y.shape)
+        n_networks, steps = shared_steps(self.preset, self.steps, H * W)
+        done = {"x": y.new_empty(0, *shape), "smooth": y.new_empty(0, *shape), "P": y.new_empty(0, *y.shape)}
         if state is not None:
-            images, probabilities = (state[name].to(y) for name in ("images", "probabilities"))
-        for k in range(len(images), self.preset.n_networks):
+            done = {name: state[name].to(y) for name in done}
+        for k in range(len(done["x"]), n_networks):
             fit = NetworkFit(
-                problem, self.preset, self.polarity, grouped, self.alpha, self.steps, self.seed + 1000 * k,
+                problem, self.preset, self.polarity, grouped, self.alpha, steps, self.seed + 1000 * k,
                 self.history, shape, overlay,
             )  # fmt: skip
             if state is not None:
                 fit.restore(part("fit", state))
                 state = None
-            finished = {**place, "images": images, "probabilities": probabilities}
-            fitted = fit.run(partial(self._write, fit, finished))
+            fitted = fit.run(partial(self._write, fit, {**place, **done}))
             if fitted is None:
                 return None
-            images = torch.cat([images, fitted.x[None]])
-            probabilities = torch.cat([probabilities, fitted.outliers.probability[None]])
-        x = images.mean(0)
-        final = decided_outliers(problem, probabilities.mean(0), self.polarity, grouped, self.seed, overlay)
+            new = {"x": fitted.x, "smooth": fitted.smooth, "P": fitted.outliers.probability}
+            done = {name: torch.cat([done[name], new[name][None]]) for name in done}
+        mean = {name: each.mean(0) for name, each in done.items()}
+        final = decided_outliers(problem, mean["P"], self.polarity, grouped, self.seed, overlay)
         for _ in range(self.preset.final_revisions):
-            final.revise(x)
-        x, noise = final.restored(x)
+            final.revise(mean["x"])
+        x, noise = final.restored(mean["smooth"])
         return x, final.probability, noise
 
     def _write(self, fit: NetworkFit | PublishedFit, finished: State) -> None:
