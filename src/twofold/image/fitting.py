@@ -144,8 +144,9 @@ class NetworkFit:
         if ended.stop == "diverged":
             return None
         # What is missed behind an operator is not kriged, which the smooth fit is made for.
-        keeps_x = self.first is None or self.problem.operator is not None
-        return Fitted(x, x if keeps_x else torch.lerp(self.first, x, 0.5), self.decided)
+        kriged = self.problem.operator is None
+        smooth = torch.lerp(self.first, x, 0.5) if kriged and self.first is not None else x
+        return Fitted(x, smooth, self.decided)
 
     def _begin_polish(self, outlier: Tensor) -> None:
         self.act, self.step = "polish", 0
@@ -175,7 +176,7 @@ class NetworkFit:
         small = min(self.shape[1:]) < SMALL
         return NetworkSignal(
             self.shape, width=p.width, skip=p.skip, scales=p.scales, n_in=p.n_in, shrink=1 if small else p.shrink,
-            seed=seed, device=self.problem.values.device,
+            smoothing=p.total_variation, seed=seed, device=self.problem.values.device,
         )  # fmt: skip
 
     def state(self) -> State:

@@ -270,8 +270,9 @@ def _walk_on(
     for steps in range(2, WIDTH + 1):
         ahead = rows + sign * steps * direction[0], columns + sign * steps * direction[1]
         inside = (ahead[0] >= 0) & (ahead[0] < colour.shape[0]) & (ahead[1] >= 0) & (ahead[1] < colour.shape[1])
-        rows, columns, *ahead = (index[inside] for index in (rows, columns, *ahead))
-        arrived = (colour[*ahead] != colour[rows, columns]) & ~skipped[*ahead]
+        rows, columns = rows[inside], columns[inside]
+        ahead = ahead[0][inside], ahead[1][inside]
+        arrived = (colour[ahead] != colour[rows, columns]) & ~skipped[ahead]
         start = rows[arrived], columns[arrived]
         distance[start] = steps
         at[start] = ahead[0][arrived] * colour.shape[1] + ahead[1][arrived]

@@ -28,6 +28,8 @@ class Preset:
         Of Adam, at its highest.
     warm_up : float
         Share of act 1 during which the learning rate rises.
+    smoothing : float
+        Weight of total variation for a network of width 32; wider ones need more of it (``total_variation``).
     delta : float
         Residuals beyond it pull no harder: the turning point of the Huber loss.
     outlier_rate : float
@@ -52,11 +54,21 @@ class Preset:
     final_revisions: int = 3
     learning_rate: float = 0.02
     warm_up: float = 0.25
+    smoothing: float = 0.01
     delta: float = 0.1
     outlier_rate: float = 0.003
     beta: float = 2e-4
     stable_change: float = 2e-3
     stable_window: int = 10
+
+    @property
+    def total_variation(self) -> float:
+        """Its weight beside the Huber loss, whose pull is at most 1 per entry.
+
+        A wider network follows what it sees faster than the picture around it; with this power, measured for widths
+        from 16 to 128, the result is no worse for it.
+        """
+        return self.smoothing * (self.width / 32) ** 1.5
 
 
 PRESETS = {
