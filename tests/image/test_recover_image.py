@@ -17,8 +17,13 @@ from skimage.data import astronaut, camera
 import twofold.image.confidence
 import twofold.image.kriging
 import twofold.image.recover
+from twofold.history import History
+from twofold.image.fitting import NetworkFit
+from twofold.image.presets import PRESETS
 from twofold.image.recover import recover_image
 from twofold.metrics import psnr
+from twofold.models.network import variation_gradient
+from twofold.problem import Problem
 from twofold.solution import ImageSolution
 
 Image = NDArray[Any]
@@ -79,6 +84,29 @@ def test_random_values_beat_the_best_median() -> None:
     truth, noisy = crop(), impulses(crop(), 0.2)
     solution = recover_image(noisy, preset="balanced")
     assert psnr(truth, solution.image) > best_median(truth, noisy) + 1
+
+
+def test_three_times_the_steps_make_three_networks_whose_average_is_better_than_one() -> None:
+    truth, noisy = crop(), salted(crop(), 0.5)
+    alone = [psnr(truth, recover_image(noisy, preset="fast", seed=seed).image) for seed in (0, 1000, 2000)]
+    together = recover_image(noisy, preset="fast", steps=240)
+    assert psnr(truth, together.image) > np.mean(alone)
+    assert together.n_steps == 240
+
+
+@pytest.mark.parametrize(("steps", "pace"), [(None, 50), (40, 25), (480, 50)])
+def test_outliers_grow_at_the_presets_pace_or_faster(steps: int | None, pace: int) -> None:
+    """However many steps one network takes, or it would follow the outliers in the meantime."""
+    y = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
+    fit = NetworkFit(Problem(y), PRESETS["fast"], "both", False, 500.0, steps, 0, History())
+    assert fit.pace == pace
+
+
+def test_total_variation_is_lowered_by_its_gradient() -> None:
+    x = torch.rand(2, 9, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
+    rounded = sum((torch.sqrt(x.diff(dim=dim) ** 2 + 0.02**2) - 0.02).sum() for dim in (1, 2))
+    (gradient,) = torch.autograd.grad(rounded, x)
+    torch.testing.assert_close(variation_gradient(x.detach()), gradient)
 
 
 def test_a_clean_photograph_comes_back() -> None:
