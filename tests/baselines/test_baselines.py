@@ -12,9 +12,9 @@ import torch
 
 from twofold import baselines
 from twofold.baselines.deep_image_prior import _RunningVariance
-from twofold.baselines.total_variation import divergence, gradient
 from twofold.datasets import salt_and_pepper
 from twofold.metrics import psnr
+from twofold.models.differences import divergence, gradient
 
 ROWS, COLUMNS = np.mgrid[:40, :48]
 SMOOTH = (120 + 40 * np.sin(ROWS / 9) + 50 * np.cos(COLUMNS / 11)).astype(np.uint8)

@@ -13,6 +13,7 @@ from torch.nn.functional import mse_loss
 from twofold.datasets import salt_and_pepper
 from twofold.history import History
 from twofold.image.checkpoint import Checkpoint
+from twofold.image.fitting import NetworkFit
 from twofold.image.presets import PRESETS
 from twofold.image.published import PublishedFit
 from twofold.image.recover import recover_image
@@ -27,6 +28,14 @@ def test_the_constants_are_the_published_ones() -> None:
     paper = PRESETS["paper"]
     assert (paper.width, paper.skip, paper.scales, paper.n_in, paper.n_networks) == (128, 4, 5, 32, 1)
     assert (paper.identify_steps, paper.learning_rate) == (150_000, 1.0)
+
+
+def test_all_steps_are_foretold_for_a_small_image() -> None:
+    """Other presets take fewer of them."""
+    y = torch.zeros(1, 32, 40)
+    fits = {name: NetworkFit(Problem(y), PRESETS[name], "both", False, 500.0, None, 0, History()) for name in PRESETS}
+    assert fits["paper"].n_identify == 150_000
+    assert fits["balanced"].n_identify < PRESETS["balanced"].identify_steps
 
 
 def test_three_steps_are_those_of_sgd_on_the_mean_square_loss() -> None:

@@ -22,7 +22,7 @@ from twofold.image.fitting import NetworkFit
 from twofold.image.presets import PRESETS
 from twofold.image.recover import recover_image
 from twofold.metrics import psnr
-from twofold.models.network import variation_gradient
+from twofold.models.differences import variation_gradient
 from twofold.problem import Problem
 from twofold.solution import ImageSolution
 

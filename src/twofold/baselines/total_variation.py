@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from twofold.baselines.frame import Frame, check_positive
 from twofold.history import Observer
+from twofold.models.differences import divergence, gradient
 from twofold.solution import ImageSolution
 
 _STEP = 8**-0.5  # of both variables: the gradient's norm is below sqrt(8)
@@ -76,21 +76,3 @@ def total_variation_l1(
         if step % 10 == 0 or step == steps:
             frame.history.add("total variation", step, int(steps), float((x - before).norm() / x.norm()), 0.0)
     return frame.solution(x, {"method": "total_variation_l1", "weight": weight, "steps": steps})
-
-
-def gradient(x: Tensor) -> Tensor:
-    """Forward differences of (C, H, W), zero at the last row and column; shape (2, C, H, W)."""
-    g = x.new_zeros(2, *x.shape)
-    g[0, :, :-1] = x[:, 1:] - x[:, :-1]
-    g[1, :, :, :-1] = x[:, :, 1:] - x[:, :, :-1]
-    return g
-
-
-def divergence(p: Tensor) -> Tensor:
-    """Minus the gradient's adjoint."""
-    d = torch.zeros_like(p[0])
-    d[:, :-1] += p[0, :, :-1]
-    d[:, 1:] -= p[0, :, :-1]
-    d[:, :, :-1] += p[1, :, :, :-1]
-    d[:, :, 1:] -= p[1, :, :, :-1]
-    return d

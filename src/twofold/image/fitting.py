@@ -97,7 +97,6 @@ class NetworkFit:
     overlay: Tensor | None = None
     act: Literal["identify", "polish"] = "identify"
     step: int = 0
-    restarted: bool = False
     decided: DecidedOutliers | None = None
     first: Tensor | None = None
     signal: NetworkSignal = field(init=False)
@@ -108,7 +107,7 @@ class NetworkFit:
     def __post_init__(self) -> None:
         p, y = self.preset, self.problem.values
         self.shape = (y.shape[0], y.shape[1], y.shape[2]) if self.shape is None else self.shape
-        share = size_share(self.shape[1] * self.shape[2])
+        share = 1.0 if p.published else size_share(self.shape[1] * self.shape[2])
         self.n_identify, self.n_polish = (
             math.ceil(n * (share if self.steps is None else 1.0)) for n in split_steps(p, self.steps)
         )
@@ -152,13 +151,17 @@ class NetworkFit:
         self.act, self.step = "polish", 0
         self.decided = self._undecided(outlier)
         # Where nearly everything looked like an outlier, the network has followed them: fit a new one to the inliers.
-        self.restarted = self.n_polish > 0 and float(outlier.mean()) > MISLED
-        if self.restarted:
+        if self.n_polish > 0 and float(outlier.mean()) > MISLED:
             for _ in range(2):
                 self.decided.revise(self.signal.last)
             self.signal = self._network(self.seed + 1)
         else:
             self.first = self.signal.last
+
+    @property
+    def restarted(self) -> bool:
+        """Whether act 2 began with a new network."""
+        return self.act == "polish" and self.first is None
 
     def _seen_through(self) -> Problem:
         """The problem without what was drawn over the picture."""
@@ -183,7 +186,7 @@ class NetworkFit:
 
     def state(self) -> State:
         """Everything that the rest of the run depends on."""
-        flags = torch.tensor([self.act == "polish", self.step, self.restarted])
+        flags = torch.tensor([self.act == "polish", self.step])
         found = {"flags": flags, **prefixed("signal", self.signal.state())}
         if self.act == "identify":
             return {**found, **prefixed("dual", self.dual.state()), **prefixed("stable", self.stable.state())}
@@ -193,14 +196,13 @@ class NetworkFit:
 
     def restore(self, state: State) -> None:
         """Take up a state."""
-        is_polish, step, restarted = (int(flag) for flag in state["flags"])
-        self.step, self.restarted = step, bool(restarted)
+        is_polish, self.step = (int(flag) for flag in state["flags"])
         if is_polish:
             self.act = "polish"
-            if restarted:
-                self.signal = self._network(self.seed + 1)
-            else:
+            if "first" in state:
                 self.first = state["first"].to(self.problem.values)
+            else:
+                self.signal = self._network(self.seed + 1)
             self.decided = self._undecided(torch.zeros_like(self.problem.values))
             self.decided.restore(part("decided", state))
         else:

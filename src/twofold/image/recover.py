@@ -84,8 +84,8 @@ def recover_image(
         rate per step follows from it and from the preset's ``outlier_rate``, higher where act 1 takes fewer steps
         than the preset's.
     steps : int, optional
-        Steps of all acts and networks together. None: the preset's. From about twice the preset's on they are for
-        further networks, whose images are averaged.
+        Steps of all acts and networks together. None: the preset's. From one and a half times the preset's on they
+        are for further networks, whose images are averaged.
     seed : int
         Same seed, device, thread count and versions: the same bits.
     device : optional

@@ -19,10 +19,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from twofold.models.differences import variation_gradient
+
 Padding = Literal["zeros", "reflect"]
 _MARGIN = 0.1  # of the output's range beyond [0, 1]
 _SLOPE = 0.2  # of the leaky ReLU
-_ROUNDED = 0.02  # differences of neighbours below which total variation is nearly quadratic
 _MIN_CANVAS = 8  # pixels of the smallest canvas; smaller images are fitted in a corner of it
 _MIN_COARSE = 4  # pixels along the shorter side of the coarsest scale
 
@@ -142,23 +143,6 @@ def _bf16_helps(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
     return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
-def variation_gradient(x: Tensor) -> Tensor:
-    """∇TV(x), for TV(x) = Σ √(d² + ε²) − ε over the differences d of neighbours in rows and in columns.
-
-    >>> step = torch.tensor([[[0.0, 0.0, 1.0, 1.0]]])
-    >>> print(variation_gradient(step).round(decimals=2))
-    tensor([[[ 0., -1.,  1.,  0.]]])
-    """
-    gradient = torch.zeros_like(x)
-    for dim in (1, 2):
-        n = x.shape[dim] - 1
-        d = x.diff(dim=dim)
-        pull = d / torch.sqrt(d * d + _ROUNDED**2)
-        gradient.narrow(dim, 1, n).add_(pull)
-        gradient.narrow(dim, 0, n).sub_(pull)
-    return gradient
 
 
 class NetworkSignal:
