@@ -90,6 +90,17 @@ def test_the_best_of_several_is_judged_and_outliers_are_counted():
     assert (facts["psnr"], facts["false positives"], failure) == (99.0, 0.0, "")
 
 
+def test_calibration_is_measured_where_enough_entries_have_a_probability_near_0_9():
+    picture = corrupted(CLEAN, "salt and pepper", 0.2, 0)
+    struck = picture.noisy != CLEAN
+    unsure = np.zeros(CLEAN.shape, bool)
+    unsure.flat[np.r_[np.flatnonzero(struck)[:150], np.flatnonzero(~struck)[:50]]] = True
+    solution = baselines.median(picture.noisy)
+    given = replace(solution, outlier_probability=np.where(unsure, 0.92, struck).astype(np.float32))
+    assert judge(picture, Answer(given))[0]["at 0.9"] == 0.75
+    assert "at 0.9" not in judge(picture, Answer(solution))[0]
+
+
 def test_no_better_than_the_input_is_a_failure():
     picture = corrupted(CLEAN, "salt and pepper", 0.2, 0)
     same = replace(baselines.median(picture.noisy), image=picture.noisy)

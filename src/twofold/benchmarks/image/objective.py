@@ -13,6 +13,9 @@ from twofold.benchmarks.cases import Answer, Facts
 from twofold.metrics import psnr, ssim
 from twofold.solution import ImageSolution
 
+NEAR, FEW = 0.05, 100
+"""A probability near 0.9 is this close to it; of fewer entries a share says little."""
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -38,7 +41,7 @@ def judge(data: Picture, answer: Answer) -> tuple[Facts, str]:
     """PSNR and SSIM of the final image; of the best one where a solver hands over several (with the truth at hand).
 
     ``recall`` is the share of the outliers that were found, ``false positives`` the share of the others that were
-    taken for outliers.
+    taken for outliers, ``at 0.9`` the share of outliers among the entries given a probability near 0.9.
     """
     solutions: Sequence[ImageSolution] = answer.value if isinstance(answer.value, list) else [answer.value]
     scores = [psnr(data.clean, solution.image) for solution in solutions]
@@ -50,6 +53,9 @@ def judge(data: Picture, answer: Answer) -> tuple[Facts, str]:
     found = best.outlier_probability > 0.5
     if found.any() and struck.any() and not struck.all():
         facts |= {"recall": float(found[struck].mean()), "false positives": float(found[~struck].mean())}
+    given = np.abs(best.outlier_probability - 0.9) < NEAR
+    if given.sum() >= FEW:
+        facts["at 0.9"] = float(struck[given].mean())
     before = psnr(data.clean, data.noisy)
     worse = f"no better than the input: {max(scores):.1f} dB, the input {before:.1f}" if max(scores) <= before else ""
     return facts, worse
