@@ -15,9 +15,9 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 
 # From the bottom up; a module may import from lower rooms, and from its own where that is a folder.
 ROOMS = [
-    ["status", "history", "operators", "devices"],
+    ["status", "history", "operators", "devices", "optim"],
     ["problem", "observers", "adapters"],
-    ["outliers", "models", "matrix.anderson", "matrix.conjugate", "matrix.sweep", "matrix.watch"],
+    ["outliers", "labels", "models", "matrix.anderson", "matrix.conjugate", "matrix.sweep", "matrix.watch"],
     ["descent"],
     ["matrix.polish", "matrix.identify", "matrix.rows", "matrix.certificate", "matrix.inputs", "matrix.convex"],
     ["matrix.recovered", "matrix.fit", "matrix.dual"],
@@ -29,10 +29,11 @@ ROOMS = [
     ["solution"],
     ["matrix.finish"],
     ["matrix.recover", "matrix.sensing.recover", "image"],
-    ["estimators", "nn", "optim", "datasets", "metrics", "io", "baselines"],
+    ["estimators", "classifiers", "nn", "datasets", "metrics", "io", "baselines"],
     ["plots"],
     ["report"],
     ["benchmarks"],
+    ["experiments"],
     ["cli"],
     ["__main__", "__init__"],
 ]

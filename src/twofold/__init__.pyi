@@ -1,6 +1,7 @@
 # The public names, and where each of them lives. lazy_loader reads this file at run time.
 
 from . import baselines, datasets, metrics, nn, operators, optim
+from .classifiers import RobustLabelClassifier
 from .estimators import RobustPCA
 from .image.recover import recover_image
 from .matrix.recover import robust_pca
@@ -14,6 +15,7 @@ __all__ = [
     "ImageSolution",
     "LowRankSolution",
     "RecoveryError",
+    "RobustLabelClassifier",
     "RobustPCA",
     "Status",
     "baselines",

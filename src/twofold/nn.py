@@ -1,4 +1,4 @@
-"""The parts for PyTorch users: the over-parameterized outliers and the untrained network, as modules.
+"""The parts for PyTorch users: over-parameterized outliers of data and of labels, and the untrained network.
 
 Examples
 --------
@@ -22,7 +22,8 @@ Any model becomes robust by adding the outliers to its prediction and training b
 True
 """
 
+from twofold.labels import LabelOutliers
 from twofold.models.network import SkipNetwork
 from twofold.outliers import HadamardOutliers
 
-__all__ = ["HadamardOutliers", "SkipNetwork"]
+__all__ = ["HadamardOutliers", "LabelOutliers", "SkipNetwork"]

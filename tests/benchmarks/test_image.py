@@ -11,9 +11,9 @@ import pytest
 from twofold import baselines
 from twofold.benchmarks.cases import Answer, Choice
 from twofold.benchmarks.image import BENCHMARK
-from twofold.benchmarks.image.datasets import FOUR, NOISES, corrupted
+from twofold.benchmarks.image.datasets import FOUR, NOISES, SEEN, corrupted
 from twofold.benchmarks.image.objective import Picture, judge, judge_clean
-from twofold.benchmarks.image.solvers import BALANCED, CLASSICS, CUBIC, FAST
+from twofold.benchmarks.image.solvers import BALANCED, CLASSICS, CUBIC, FAST, TWO_STAGES
 from twofold.metrics import psnr
 
 ROWS, COLUMNS = np.mgrid[:48, :48]
@@ -75,6 +75,30 @@ def test_every_solver_improves_a_small_picture():
         facts, failure = judge(picture, solver.prepare(picture)())
         assert failure == "", solver.name
         assert facts["psnr"] > psnr(CLEAN, picture.noisy) + 8
+
+
+def test_instruments_are_undone_and_judged_on_what_they_measured():
+    for seen in SEEN:
+        picture = corrupted(CLEAN, seen, 0.2, 0)
+        measured = picture.instrument.measure(CLEAN)
+        assert measured.dtype == np.uint8
+        np.testing.assert_array_equal(picture.noisy != measured, picture.struck)
+        assert picture.struck.mean() == pytest.approx(0.2, abs=0.02)
+        # A smooth picture comes back from what was measured of it, and two stages beat doing nothing.
+        assert max(psnr(CLEAN, image) for image in picture.instrument.undone(measured, CLEAN.shape)) > 38
+        facts, failure = judge(picture, TWO_STAGES[1].prepare(picture)())
+        assert failure == ""
+        assert facts["psnr"] > 25
+    answer = TWO_STAGES[-1].prepare(picture)()
+    assert answer.value[0].image.shape == CLEAN.shape
+    assert judge(picture, answer)[0]["recall"] == 1.0
+
+
+def test_twofold_sees_through_an_instrument():
+    picture = corrupted(CLEAN, "half the size, salt and pepper", 0.2, 0)
+    facts, failure = judge(picture, FAST.prepare(picture)())
+    assert failure == ""
+    assert facts["psnr"] > 30
 
 
 def test_the_best_of_several_is_judged_and_outliers_are_counted():

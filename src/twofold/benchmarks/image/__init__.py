@@ -33,6 +33,7 @@ BENCHMARK = Benchmark(
         "random": "Entries replaced by uniform values: four pictures, one setting.",
         "own": "Pictures that come with scikit-image, on which no constant was chosen.",
         "kinds": "Other kinds of corruption, the same setting.",
+        "operators": "Pictures seen through an operator, outliers on the measurement; the middle of the pictures.",
         "clean": "Pictures without corruption: PSNR against themselves, and the share taken for outliers.",
         "presets": "One picture with all presets. Peak memory in GiB.",
         "seeds": "Other draws of the noise.",

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 import twofold.datasets as datasets
 from twofold.benchmarks.cases import Answer, Case, Choice, Facts, Solver
 from twofold.benchmarks.image import solvers as who
+from twofold.benchmarks.image.instruments import INSTRUMENTS
 from twofold.benchmarks.image.objective import Picture, judge, judge_clean
 
 FOUR = ("F16", "Peppers", "Baboon", "kodim03")
@@ -37,6 +38,7 @@ def cases(choice: Choice) -> list[Case]:
         "random": _random,
         "own": _own,
         "kinds": _kinds,
+        "operators": _operators,
         "clean": _clean,
         "presets": _presets,
         "seeds": _seeds,
@@ -54,14 +56,14 @@ def corrupted(clean: Array, noise: str, level: float, seed: int) -> Picture:
     ----------
     clean : uint8 array of shape (H, W) or (H, W, 3)
     noise : str
-        See ``NOISES``, or "salt and pepper", "random values".
+        See ``NOISES`` and ``SEEN``, or "salt and pepper", "random values".
     level : float
         Share of the entries that are struck; for "text" and "scratches" it says nothing.
     seed : int
     """
     rng = np.random.default_rng(seed)
-    if noise in NOISES:
-        return NOISES[noise](clean, level, rng)
+    if make := (NOISES | SEEN).get(noise):
+        return make(clean, level, rng)
     first = np.atleast_3d(clean).transpose(2, 0, 1) / 255
     if noise == "salt and pepper":
         from skimage.util import random_noise
@@ -88,6 +90,14 @@ def _with_missing(clean: Array, level: float, rng: np.random.Generator) -> Pictu
     return Picture(clean, noisy, mask)
 
 
+def _measured(clean: Array, level: float, rng: np.random.Generator, *, seen: str) -> Picture:
+    """What an instrument measures, and salt and pepper on it."""
+    instrument = INSTRUMENTS[seen]
+    measured = instrument.measure(clean)
+    noisy = datasets.salt_and_pepper(measured, level, random_state=rng)
+    return Picture(clean, noisy, struck=noisy != measured, instrument=instrument)
+
+
 NOISES: dict[str, Callable[[Array, float, np.random.Generator], Picture]] = {
     "salt and pepper, whole pixels": lambda clean, level, rng: Picture(
         clean, datasets.salt_and_pepper(clean, level, whole_pixels=True, random_state=rng)
@@ -105,6 +115,9 @@ NOISES: dict[str, Callable[[Array, float, np.random.Generator], Picture]] = {
     "salt and pepper on normal noise of 10/255": _with_gauss,
     "salt and pepper, a fifth missing": _with_missing,
 }
+
+SEEN = {f"{name}, salt and pepper": partial(_measured, seen=name) for name in INSTRUMENTS}
+"""Pictures of three channels seen through an instrument, with impulses on the measurement."""
 
 
 def _salt(choice: Choice) -> Iterator[Case]:
@@ -130,6 +143,12 @@ def _kinds(choice: Choice) -> Iterator[Case]:
     for name in ("chelsea",) if choice.quick else ("F16", "kodim03"):
         for noise, level in levels.items():
             yield _case("kinds", choice, name, noise, level, (who.BALANCED, *who.CLASSICS))
+
+
+def _operators(choice: Choice) -> Iterator[Case]:
+    for name in ("chelsea",) if choice.quick else ("F16", "Baboon", "kodim03"):
+        for seen in SEEN:
+            yield _case("operators", choice, name, seen, 0.3, (who.BALANCED, *who.TWO_STAGES), crop=CROP)
 
 
 def _clean(choice: Choice) -> Iterator[Case]:

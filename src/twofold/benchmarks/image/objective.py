@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twofold.benchmarks.cases import Answer, Facts
+from twofold.benchmarks.image.instruments import Instrument
 from twofold.metrics import psnr, ssim
 from twofold.solution import ImageSolution
 
@@ -24,17 +25,20 @@ class Picture:
     Attributes
     ----------
     clean, noisy : ndarray of shape (H, W) or (H, W, C)
-        Of one dtype.
+        Of one dtype, and of one shape unless an instrument saw ``clean``.
     mask : bool ndarray of shape (H, W), optional
         Pixels that everybody is told to be bad.
     struck : bool ndarray like ``noisy``, optional
         Where the outliers are. None: wherever noisy and clean differ.
+    instrument : Instrument, optional
+        Through which ``clean`` was seen before outliers struck.
     """
 
     clean: NDArray[Any]
     noisy: NDArray[Any]
     mask: NDArray[np.bool_] | None = None
     struck: NDArray[np.bool_] | None = None
+    instrument: Instrument | None = None
 
 
 def judge(data: Picture, answer: Answer) -> tuple[Facts, str]:
@@ -56,7 +60,8 @@ def judge(data: Picture, answer: Answer) -> tuple[Facts, str]:
     given = np.abs(best.outlier_probability - 0.9) < NEAR
     if given.sum() >= FEW:
         facts["at 0.9"] = float(struck[given].mean())
-    before = psnr(data.clean, data.noisy)
+    inputs = [data.noisy] if data.instrument is None else data.instrument.undone(data.noisy, data.clean.shape)
+    before = max(psnr(data.clean, image) for image in inputs)
     worse = f"no better than the input: {max(scores):.1f} dB, the input {before:.1f}" if max(scores) <= before else ""
     return facts, worse
 

@@ -28,9 +28,12 @@ def twofold_image(data: Picture, *, preset: str = "balanced", width: int | None 
     if width is not None:
         chosen = replace(chosen, width=width)
     steps = None if times == 1.0 else round(times * (chosen.identify_steps + chosen.polish_steps))
+    through: dict[str, Any] = (
+        {} if data.instrument is None else {"operator": data.instrument.forward, "shape": data.clean.shape}
+    )
 
     def run() -> Answer:
-        solution = recover_image(data.noisy, mask=data.mask, preset=chosen, steps=steps)
+        solution = recover_image(data.noisy, mask=data.mask, preset=chosen, steps=steps, **through)
         facts = {"status": solution.status.code, "steps": solution.n_steps}
         return Answer(solution, facts, "" if solution.status.success else str(solution.status))
 
@@ -50,9 +53,23 @@ def baseline(data: Picture, *, name: str, variants: tuple[dict[str, Any], ...] =
     return run
 
 
+def two_stages(data: Picture, *, first: Callable[[Picture], Run]) -> Run:
+    """Outliers of the measurement corrected by somebody, then the operator undone classically."""
+    assert data.instrument is not None
+    correct, undone = first(replace(data, instrument=None)), data.instrument.undone
+
+    def run() -> Answer:
+        answer = correct()
+        corrected = answer.value if isinstance(answer.value, list) else [answer.value]
+        pictures = [replace(s, image=image) for s in corrected for image in undone(s.image, data.clean.shape)]
+        return replace(answer, value=pictures)
+
+    return run
+
+
 def _told_values(case: Case) -> str:
     """Whether outliers have the values that the detector looks for."""
-    return "" if case.settings["noise"].startswith("salt") else "looks for black and white only"
+    return "" if "salt and pepper" in case.settings["noise"] else "looks for black and white only"
 
 
 FAST = Solver("twofold, fast", partial(twofold_image, preset="fast"))
@@ -96,3 +113,9 @@ PRIORS = tuple(
 )
 
 CLASSICS = (MEDIAN, ADAPTIVE_MEDIAN, LINEAR, CUBIC, TOTAL_VARIATION)
+
+TWO_STAGES = tuple(
+    Solver(f"{who.name}; then undone classically", partial(two_stages, first=who.prepare), who.refuses)
+    for who in (BALANCED, MEDIAN, ADAPTIVE_MEDIAN, CUBIC)
+)
+"""Enlarged by bicubic interpolation, or Richardson and Lucy's deconvolution, the best of several by the truth."""
