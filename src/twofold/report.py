@@ -25,20 +25,21 @@ class Section:
     title : str
     text : sequence of str
         Paragraphs.
-    figure : matplotlib.figure.Figure, optional
-    caption : str
-        What the figure shows; also its text for those who cannot see it.
-    table : sequence of (str, str)
-        Names and values.
+    figures : sequence of (Figure, str)
+        Each with what it shows: its caption, and its text for those who cannot see it.
+    table : sequence of rows
+        Names and values; the first of a row is its name.
+    head : sequence of str
+        Above the table's columns.
     code : sequence of str
         Commands to try.
     """
 
     title: str
     text: Sequence[str] = ()
-    figure: Figure | None = field(default=None, repr=False)
-    caption: str = ""
-    table: Sequence[tuple[str, str]] = ()
+    figures: Sequence[tuple[Figure, str]] = field(default=(), repr=False)
+    table: Sequence[Sequence[str]] = ()
+    head: Sequence[str] = ()
     code: Sequence[str] = ()
 
 
@@ -74,16 +75,18 @@ def report_writer(title: str, sections: Sequence[Section]) -> Writer:
 def _section(section: Section) -> str:
     parts = [f"<h2>{escape(section.title)}</h2>"]
     parts += [f"<p>{escape(paragraph)}</p>" for paragraph in section.text]
-    if section.figure is not None:
+    for figure, caption in section.figures:
         parts.append(
-            f'<figure><img src="{_data_url(section.figure)}" alt="{escape(section.caption)}">'
-            f"<figcaption>{escape(section.caption)}</figcaption></figure>"
+            f'<figure><img src="{_data_url(figure)}" alt="{escape(caption)}">'
+            f"<figcaption>{escape(caption)}</figcaption></figure>"
         )
     if section.table:
+        head = "".join(f"<th scope='col'>{escape(word)}</th>" for word in section.head)
         rows = "".join(
-            f"<tr><th scope='row'>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in section.table
+            f"<tr><th scope='row'>{escape(name)}</th>{''.join(f'<td>{escape(value)}</td>' for value in values)}</tr>"
+            for name, *values in section.table
         )
-        parts.append(f"<table>{rows}</table>")
+        parts.append("<table>" + (f"<tr>{head}</tr>" if head else "") + f"{rows}</table>")
     if section.code:
         parts.append("<pre>" + "\n".join(escape(line) for line in section.code) + "</pre>")
     return "<section>" + "\n".join(parts) + "</section>"

@@ -14,6 +14,7 @@ from twofold.cli.benchmark import benchmark
 from twofold.cli.demo import demo
 from twofold.cli.image import image
 from twofold.cli.matrix import matrix
+from twofold.cli.reproduce import reproduce
 from twofold.cli.signals import Stopped, stoppable
 from twofold.cli.terminal import CommandError, complain, say
 from twofold.cli.video import video
@@ -34,6 +35,7 @@ app.command()(demo)
 app.command()(image)
 app.command()(matrix)
 app.command()(video)
+app.command()(reproduce)
 app.command()(benchmark)
 
 

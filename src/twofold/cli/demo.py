@@ -101,8 +101,7 @@ def _photograph(device: str | None) -> _Part:
             f"A photograph of {what}, each colour channel on its own. An untrained network and a model of "
             "the outliers were fitted to this one image together; no other image was used.",
         ],
-        figure,
-        "The corrupted photograph, what twofold made of it, the truth, and the outliers that it found.",
+        [(figure, "The corrupted photograph, what twofold made of it, the truth, and the outliers that it found.")],
         facts,
     )
     files = {
@@ -141,8 +140,7 @@ def _sensors(device: str | None) -> _Part:
             "The duality gap compares the answer with a lower bound for the convex program; anyone can check it "
             "from the dual variable in the result file.",
         ],
-        figure,
-        "What was logged, its low-rank part, the outliers, and the singular values of both.",
+        [(figure, "What was logged, its low-rank part, the outliers, and the singular values of both.")],
         facts,
     )
     files = {"sensors_recovered.npz": npz_writer(result_arrays(solution)), "sensors.png": _figure(figure)}
