@@ -39,7 +39,7 @@ def median(image: Any, *, mask: Any = None, size: int = 3) -> ImageSolution:
     """
     check_window(size=size)
     frame = Frame.of(image, mask)
-    x = median_filter(frame.values, size=(1, size, size), mode="mirror")
+    x = median_filter(frame.values, size=(1, size, size), mode="reflect")
     return frame.solution(x, {"method": "median", "size": size})
 
 
@@ -81,7 +81,7 @@ def adaptive_median(image: Any, *, mask: Any = None, max_size: int = 9) -> Image
     y = frame.values
     x, open_, replaced = y.copy(), np.ones(y.shape, dtype=bool), np.zeros(y.shape, dtype=bool)
     for size in range(3, max_size + 1, 2):
-        window = {"size": (1, size, size), "mode": "mirror"}
+        window = {"size": (1, size, size), "mode": "reflect"}
         low, middle, high = (f(y, **window) for f in (minimum_filter, median_filter, maximum_filter))
         decided = open_ & (((low < middle) & (middle < high)) | (size + 2 > max_size))
         impulse = decided & ((y <= low) | (y >= high))
