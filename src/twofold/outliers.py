@@ -41,6 +41,20 @@ def _check_start(name: str, value: float) -> None:
         raise ValueError(f"{name}={value!r}: a positive number is accepted")
 
 
+class NoOutliers:
+    """s = 0, shaped like ``like``: for a descent on a loss alone, robust or not."""
+
+    def __init__(self, like: Tensor) -> None:
+        self._zero = torch.zeros_like(like)
+
+    def value(self) -> Tensor:
+        """s."""
+        return self._zero
+
+    def descend(self, residual: Tensor, rate: float) -> None:
+        """Nothing."""
+
+
 class HadamardOutliers(nn.Module):
     """Outliers s = g∘g − h∘h with trainable g and h.
 

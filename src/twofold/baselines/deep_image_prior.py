@@ -19,6 +19,7 @@ from twofold.descent import descend
 from twofold.devices import as_device
 from twofold.history import Observer
 from twofold.models.network import NetworkSignal
+from twofold.outliers import NoOutliers
 from twofold.problem import Problem
 from twofold.solution import ImageSolution
 from twofold.status import Status
@@ -111,7 +112,7 @@ def deep_image_prior(
     ended = descend(
         Problem(y, frame.pixels.observed),
         signal,
-        _NoOutliers(y),
+        NoOutliers(y),
         tau=lambda step: learning_rate,
         alpha=0.0,
         max_steps=steps,
@@ -128,19 +129,6 @@ def deep_image_prior(
     }  # fmt: skip
     diverged = Status("diverged", False, "The descent left the range of finite numbers.", "Lower learning_rate.")
     return frame.solution(x.cpu(), settings, status=diverged if ended.stop == "diverged" else None)
-
-
-class _NoOutliers:
-    """s = 0."""
-
-    def __init__(self, like: Tensor) -> None:
-        self._zero = torch.zeros_like(like)
-
-    def value(self) -> Tensor:
-        return self._zero
-
-    def descend(self, residual: Tensor, rate: float) -> None:
-        """Nothing."""
 
 
 class _RunningVariance:

@@ -14,7 +14,7 @@ from twofold.experiments import NAMES
 
 if TYPE_CHECKING:
     from twofold.benchmarks.results import Results
-    from twofold.experiments.experiment import Choice, Experiment
+    from twofold.experiments.experiment import Check, Choice, Experiment
     from twofold.experiments.runner import Outcome
     from twofold.report import Section
 
@@ -93,7 +93,7 @@ def reproduce(
         outcome = _run(experiment, cells, results, jobs)
         broken += outcome.broken
         checks = checks_of(experiment, cells, results)
-        files, part = _write(experiment, cells, results, out, choice)
+        files, part = _write(experiment, cells, results, checks, out, choice)
         sections.append(part)
         said[experiment.name] = {
             "files": files, "computed": outcome.computed, "kept": outcome.kept,
@@ -131,8 +131,7 @@ def _open(experiment: Experiment, quick: bool, out: Path, force: bool) -> Result
     # Its own files: what of them is kept is said by the result file.
     plan([*targets, out / REPORT], force=True, new_folder=out)
     header = describe(experiment.name, quick, PACKAGES)
-    # Threads decide nothing here: every part has one.
-    del header["machine"]["threads"]
+    header["machine"]["threads"] = {"torch": 1, "BLAS": 1}  # as every part has, whatever the machine gives
     results = open_results(targets[0], header, force=force, groups=(experiment.name,))
     if force:
         results.write()
@@ -158,24 +157,25 @@ def _run(experiment: Experiment, cells: list[Any], results: Results, jobs: int |
 
 
 def _write(
-    experiment: Experiment, cells: list[Any], results: Results, out: Path, choice: Choice
+    experiment: Experiment, cells: list[Any], results: Results, checks: list[Check], out: Path, choice: Choice
 ) -> tuple[list[str], Section]:
     """The figures of what is there; their names with the result file's, and the section of the report."""
     from twofold.experiments.pages import drawn, section
-    from twofold.experiments.runner import checks_of, records_of
+    from twofold.experiments.runner import records_of
     from twofold.io.files import write_together
     from twofold.plots import figure_writer
 
     results.write()
     records = records_of(cells, results)
-    figures = drawn(experiment, records, choice.folder) if len(records) == len(cells) else {}
+    whole = len(records) == len(cells)
+    figures = drawn(experiment, records, choice.folder) if whole else {}
     jobs = []
     for name, (figure, _) in figures.items():
         target = out / f"{experiment.name}_{name}.png"
         jobs.append((target, figure_writer(figure, target)))
     write_together(jobs, force=True)
-    remarks = experiment.remarks(records) if len(records) == len(cells) else []
-    part = section(experiment, checks_of(experiment, cells, results), remarks, list(figures.values()))
+    remarks = experiment.remarks(records) if whole else []
+    part = section(experiment, checks, remarks, list(figures.values()))
     return [str(results.path), *(str(path) for path, _ in jobs)], part
 
 
@@ -185,8 +185,9 @@ def _report(sections: list[Section], opened: list[Results], out: Path, quick: bo
     from twofold.report import Section, report_writer
 
     size = "small sizes (--quick)" if quick else "full sizes"
-    machine = {**opened[0].header["machine"], "threads": {"torch": 1}}
-    closing = Section("How this was made", [f"twofold reproduce, {size}. {machine_line(machine)}."])
+    closing = Section(
+        "How this was made", [f"twofold reproduce, {size}. {machine_line(opened[0].header['machine'])}."]
+    )
     target = out / REPORT
     title = "Double over-parameterization: the paper's claims, computed"
     write_together([(target, report_writer(title, [*sections, closing]))], force=True)

@@ -32,20 +32,6 @@ class Curve:
     stop: str
 
 
-class NoOutliers:
-    """s = 0: a robust loss in place of a model of the outliers."""
-
-    def __init__(self, like: Any) -> None:
-        self._zero = like.new_zeros(like.shape)
-
-    def value(self) -> Any:
-        """s."""
-        return self._zero
-
-    def descend(self, residual: Any, rate: float) -> None:
-        """Nothing."""
-
-
 def looked_at(n_steps: int, n_looks: int = 60) -> set[int]:
     """Steps at which a descent is looked at: evenly spaced in their logarithm, the first and the last among them."""
     return {round(step) for step in np.geomspace(1, n_steps, n_looks)} | {0}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from twofold.benchmarks.cases import Cell, Facts, Record
-from twofold.experiments.dynamics import NoOutliers, follow, rounded
+from twofold.experiments.dynamics import follow, rounded
 from twofold.experiments.experiment import Check, Choice, Drawn, Experiment
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def compute(settings: Mapping[str, Any]) -> Facts:
 
     from twofold.matrix.sensing.scales import alpha_of_pull, sign_pull
     from twofold.models.factored import SymmetricFactors
-    from twofold.outliers import HadamardOutliers
+    from twofold.outliers import HadamardOutliers, NoOutliers
 
     problem, X, A = instance(settings)
     method, n, n_steps = settings["method"], settings["n"], settings["steps"]

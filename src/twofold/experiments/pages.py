@@ -25,7 +25,7 @@ def drawn(experiment: Experiment, records: Sequence[Record], folder: Path) -> di
     """Name → figure with its caption, for those figures that there is something to draw for."""
     figures = {}
     for name, figure in experiment.figures.items():
-        if records and (made := figure.draw(records, folder)) is not None:
+        if (made := figure.draw(records, folder)) is not None:
             figures[name] = (made, figure.caption)
     return figures
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twofold.benchmarks.cases import Cell, Facts, Record
-from twofold.experiments.dynamics import NoOutliers, follow
+from twofold.experiments.dynamics import follow
 from twofold.experiments.experiment import Check, Choice, Drawn, Experiment
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ def l1(Y: Array, n_columns: int, rate: float) -> Array:
     import torch
 
     from twofold.models.factored import AsymmetricFactors
+    from twofold.outliers import NoOutliers
     from twofold.problem import Problem
 
     norm, n = float(np.linalg.norm(Y, 2)), len(Y)
