@@ -319,7 +319,7 @@ def test_image_overfitting_in_a_few_steps_and_its_checks(tmp_path):
     # Until outliers have grown from 1e-5, both see the same residual and differ by the loss alone.
     assert records[0]["facts"]["psnr"][0] == records[1]["facts"]["psnr"][0]
     assert isinstance(image_overfitting.figure(records, tmp_path), Figure)
-    assert isinstance(image_overfitting.gallery(records, tmp_path), Figure)
+    assert isinstance(image_overfitting.pictures(records, tmp_path), Figure)
     for record_, psnr in zip(records, ([10, 22, 12], [10, 25, 25.5]), strict=True):
         record_["facts"]["psnr"] = psnr
     assert verdicts(image_overfitting.checks(records)) == [True] * 3

@@ -17,7 +17,7 @@ import numpy as np
 from twofold.benchmarks.cases import Cell, Facts, Record
 from twofold.experiments.dynamics import follow, looked_at, rounded
 from twofold.experiments.experiment import Check, Choice, Drawn, Experiment
-from twofold.experiments.pictures import clean, keep, kept, names
+from twofold.experiments.pictures import clean, gallery, keep, names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -74,12 +74,12 @@ def compute(settings: Mapping[str, Any], *, data: Path | None, folder: Path) -> 
     )  # fmt: skip
     label = f"{settings['image']}-{method.split()[0]}-{width}"
     shown = {"best": best["image"], "last": signal.last.clamp(0, 1)}
-    pictures = {
+    files = {
         when: keep(folder, f"{label}-{when}", np.rint(255 * image.numpy()).astype(np.uint8).transpose(1, 2, 0))
         for when, image in shown.items()
     }
     keep(folder, f"{settings['image']}-overfitting-noisy", noisy)
-    return {"steps": curve.steps, "psnr": rounded(curve.values["psnr"]), "pictures": pictures}
+    return {"steps": curve.steps, "psnr": rounded(curve.values["psnr"]), "pictures": files}
 
 
 def checks(records: Sequence[Record]) -> list[Check]:
@@ -127,27 +127,14 @@ def figure(records: Sequence[Record], folder: Path) -> Figure:
     return made
 
 
-def gallery(records: Sequence[Record], folder: Path) -> Figure | None:
+def pictures(records: Sequence[Record], folder: Path) -> Figure | None:
     """The images at their best and at the end."""
-    from matplotlib.figure import Figure
-
-    made = Figure(figsize=(2.2 * len(records), 4.9), layout="constrained")
-    panels = made.subplots(2, len(records), squeeze=False)
-    for column, record in enumerate(records):
-        for row, when in enumerate(("best", "last")):
-            image = kept(folder, record["facts"]["pictures"][when])
-            if image is None:
-                return None
-            axes = panels[row, column]
-            axes.imshow(image)
-            axes.set_xticks([])
-            axes.set_yticks([])
-            psnr = record["facts"]["psnr"]
-            axes.set_xlabel(f"{max(psnr) if when == 'best' else psnr[-1]:.1f} dB", fontsize=9)
-        panels[0, column].set_title(record["name"].replace(", ", "\n"), fontsize=9)
-    panels[0, 0].set_ylabel("at its best")
-    panels[1, 0].set_ylabel("at the end")
-    return made
+    columns = []
+    for record in records:
+        psnr, files = record["facts"]["psnr"], record["facts"]["pictures"]
+        shown = {"best": (files["best"], f"{max(psnr):.1f} dB"), "last": (files["last"], f"{psnr[-1]:.1f} dB")}
+        columns.append((record["name"].replace(", ", "\n"), shown))
+    return gallery(columns, {"best": "at its best", "last": "at the end"}, folder)
 
 
 EXPERIMENT = Experiment(
@@ -162,6 +149,6 @@ EXPERIMENT = Experiment(
     checks=checks,
     figures={
         "curves": Drawn(figure, "PSNR of the network's image against steps."),
-        "pictures": Drawn(gallery, "The network's image at its best, which only the truth can tell, and at the end."),
+        "pictures": Drawn(pictures, "The image at its best, which only the truth can tell, and at the end."),
     },
 )  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 
 from twofold.benchmarks.cases import Cell, Facts, Record
 from twofold.experiments.experiment import Check, Choice, Drawn, Experiment
-from twofold.experiments.pictures import clean, keep, kept, names
+from twofold.experiments.pictures import clean, gallery, keep, names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -86,25 +86,12 @@ def remarks(records: Sequence[Record]) -> list[str]:
 
 def figure(records: Sequence[Record], folder: Path) -> Figure | None:
     """Corrupted, recovered, true."""
-    from matplotlib.figure import Figure
-
-    made = Figure(figsize=(2.1 * len(records), 6.6), layout="constrained")
-    panels = made.subplots(3, len(records), squeeze=False)
-    for column, record in enumerate(records):
-        for row, name in enumerate(("noisy", "twofold", "truth")):
-            image = kept(folder, record["facts"]["pictures"][name])
-            if image is None:
-                return None
-            axes = panels[row, column]
-            axes.imshow(image)
-            axes.set_xticks([])
-            axes.set_yticks([])
-            if name != "truth":
-                axes.set_xlabel(f"{record['facts']['psnr'][name]:.1f} dB", fontsize=9)
-            if column == 0:
-                axes.set_ylabel({"noisy": "corrupted", "twofold": "recovered", "truth": "truth"}[name])
-        panels[0, column].set_title(record["name"], fontsize=9)
-    return made
+    columns = []
+    for record in records:
+        psnr = {name: f"{score:.1f} dB" for name, score in record["facts"]["psnr"].items()}
+        pictures = record["facts"]["pictures"]
+        columns.append((record["name"], {name: (file, psnr.get(name, "")) for name, file in pictures.items()}))
+    return gallery(columns, {"noisy": "corrupted", "twofold": "recovered", "truth": "truth"}, folder)
 
 
 EXPERIMENT = Experiment(

@@ -2,45 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
+
+from twofold.benchmarks.image.datasets import FOUR, OWN, picture
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Array = NDArray[Any]
 
-PAPER = ("F16", "Peppers", "Baboon", "kodim03")
-"""The four pictures of the paper: images/NAME.png in the folder of data."""
-
-INSTEAD = ("astronaut", "coffee", "chelsea", "rocket")
-"""Those of scikit-image, which take their places where there is no such folder."""
-
 
 def names(data: Path | None) -> tuple[str, ...]:
-    """The four pictures that can be had."""
-    have = data is not None and all((data / "images" / f"{name}.png").is_file() for name in PAPER)
-    return PAPER if have else INSTEAD
+    """The four pictures of the paper, images/NAME.png in the folder of data; or four of scikit-image without it."""
+    have = data is not None and all((data / "images" / f"{name}.png").is_file() for name in FOUR)
+    return FOUR if have else OWN
 
 
 def clean(name: str, data: Path | None, crop: int | None) -> Array:
-    """A picture, or the middle of it.
-
-    Returns
-    -------
-    uint8 array of shape (H, W, 3)
-    """
-    from skimage import data as bundled
-    from skimage.io import imread
-
-    if name in PAPER:
-        image = imread((data or Path()) / "images" / f"{name}.png")[..., :3]
-    else:
-        image = getattr(bundled, name)()
-    if crop is not None:
-        top, left = ((length - crop) // 2 for length in image.shape[:2])
-        image = image[top : top + crop, left : left + crop]
-    return np.ascontiguousarray(image)
+    """A picture of :func:`names`, or the middle of it; uint8 of shape (H, W, 3)."""
+    return picture(data / "images" / f"{name}.png" if name in FOUR and data is not None else None, name, crop)
 
 
 def keep(folder: Path, name: str, image: Array) -> str:
@@ -62,3 +46,35 @@ def kept(folder: Path, name: str) -> Array | None:
     path = folder / name
     image: Array | None = imread(path) if path.is_file() else None
     return image
+
+
+def gallery(
+    columns: Sequence[tuple[str, Mapping[str, tuple[str, str]]]], rows: Mapping[str, str], folder: Path
+) -> Figure | None:
+    """Pictures from the folder in rows and columns; None where one is gone.
+
+    Parameters
+    ----------
+    columns : sequence of (title, pictures)
+        Pictures: key → (name of the file, words below it).
+    rows : mapping
+        Key → what stands beside the row.
+    folder : Path
+    """
+    from matplotlib.figure import Figure
+
+    made = Figure(figsize=(2.15 * len(columns), 2.3 * len(rows)), layout="constrained")
+    panels = made.subplots(len(rows), len(columns), squeeze=False)
+    for column, (title, pictures) in enumerate(columns):
+        panels[0, column].set_title(title, fontsize=9)
+        for axes, key in zip(panels[:, column], rows, strict=True):
+            name, words = pictures[key]
+            if (image := kept(folder, name)) is None:
+                return None
+            axes.imshow(image)
+            axes.set_xticks([])
+            axes.set_yticks([])
+            axes.set_xlabel(words, fontsize=9)
+    for axes, label in zip(panels[:, 0], rows.values(), strict=True):
+        axes.set_ylabel(label)
+    return made

@@ -211,15 +211,26 @@ def _case(
     return Case(group, title, settings, make, tuple(solvers), judge, _gibibyte if weigh else None, absent)
 
 
-def _make(path: Path | None, settings: dict[str, Any]) -> Picture:
+def picture(path: Path | None, name: str, crop: int | None) -> Array:
+    """A picture from a file, or of scikit-image where there is none; or so many of its middle pixels.
+
+    Returns
+    -------
+    uint8 array of shape (H, W, 3)
+    """
     from skimage import data
     from skimage.io import imread
 
-    image = imread(path)[..., :3] if path is not None else getattr(data, settings["image"])()
-    if settings["crop"] is not None:
+    image: Array = imread(path)[..., :3] if path is not None else getattr(data, name)()
+    if crop is not None:
         # The middle, where there is something to see.
-        top, left = ((length - settings["crop"]) // 2 for length in image.shape[:2])
-        image = np.ascontiguousarray(image[top : top + settings["crop"], left : left + settings["crop"]])
+        top, left = ((length - crop) // 2 for length in image.shape[:2])
+        image = image[top : top + crop, left : left + crop]
+    return np.ascontiguousarray(image)
+
+
+def _make(path: Path | None, settings: dict[str, Any]) -> Picture:
+    image = picture(path, settings["image"], settings["crop"])
     if settings["noise"] == "none":
         return Picture(image, image)
     return corrupted(image, settings["noise"], settings["level"], settings["seed"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,12 @@ class Picture:
     struck: NDArray[np.bool_] | None = None
     instrument: Instrument | None = None
 
+    @cached_property
+    def input_psnr(self) -> float:
+        """Of the input as it is, or undone classically: what a solver has to beat."""
+        inputs = [self.noisy] if self.instrument is None else self.instrument.undone(self.noisy, self.clean.shape)
+        return max(psnr(self.clean, image) for image in inputs)
+
 
 def judge(data: Picture, answer: Answer) -> tuple[Facts, str]:
     """PSNR and SSIM of the final image; of the best one where a solver hands over several (with the truth at hand).
@@ -60,8 +67,7 @@ def judge(data: Picture, answer: Answer) -> tuple[Facts, str]:
     given = np.abs(best.outlier_probability - 0.9) < NEAR
     if given.sum() >= FEW:
         facts["at 0.9"] = float(struck[given].mean())
-    inputs = [data.noisy] if data.instrument is None else data.instrument.undone(data.noisy, data.clean.shape)
-    before = max(psnr(data.clean, image) for image in inputs)
+    before = data.input_psnr
     worse = f"no better than the input: {max(scores):.1f} dB, the input {before:.1f}" if max(scores) <= before else ""
     return facts, worse
 
