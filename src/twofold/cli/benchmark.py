@@ -9,7 +9,7 @@ import typer
 
 from twofold.benchmarks import GROUPS, NAMES
 from twofold.cli.options import Json
-from twofold.cli.signals import Stopped
+from twofold.cli.parts import check_data, check_names, kept_when_stopped, note_kept
 from twofold.cli.terminal import CommandError, complain, say, say_json
 
 if TYPE_CHECKING:
@@ -84,8 +84,7 @@ def benchmark(
     from twofold.benchmarks.cases import Choice
 
     chosen = _names(names)
-    if data is not None and not data.is_dir():
-        raise CommandError(f"--data {data}: no such folder; a folder with video/ and images/ in it is accepted")
+    check_data(data, "video/ and images/")
     groups = _groups(chosen, only)
     benchmarks = [load(name) for name in groups]
     choices = [Choice(groups[bench.name], quick, data) for bench in benchmarks]
@@ -112,9 +111,7 @@ def benchmark(
 
 
 def _names(names: list[str] | None) -> list[str]:
-    for name in names or ():
-        if name not in NAMES:
-            raise CommandError(f"NAME {name!r}: no such benchmark; accepted are {', '.join(NAMES)}")
+    check_names(names, NAMES, "benchmark")
     return list(dict.fromkeys(names or NAMES))
 
 
@@ -152,17 +149,9 @@ def _run(bench: Benchmark, choice: Choice, results: Results, runs: int) -> Outco
     from twofold.benchmarks.runner import run
     from twofold.cli.progress import PartsBar
 
-    try:
-        with PartsBar(bench.name) as progress:
-            outcome = run(bench, choice, results, runs=runs, observer=progress)
-    except Stopped:
-        if n_parts := len(results.cases) + len(results.cells):
-            kept = f"{n_parts} finished parts are kept; the same command goes on from there"
-            complain(f"{results.path}: {kept}", kind="note")
-        raise
-    if outcome.kept:
-        there = f"{outcome.kept} of {outcome.kept + outcome.measured} parts were there already and are kept"
-        complain(f"{results.path}: {there}; --force measures them anew", kind="note")
+    with kept_when_stopped(results), PartsBar(bench.name) as progress:
+        outcome = run(bench, choice, results, runs=runs, observer=progress)
+    note_kept(results, outcome.kept, outcome.kept + outcome.measured, "measures")
     return outcome
 
 

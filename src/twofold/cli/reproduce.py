@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from twofold.cli.options import Json
-from twofold.cli.signals import Stopped
-from twofold.cli.terminal import CommandError, complain, say, say_json
+from twofold.cli.parts import check_data, check_names, kept_when_stopped, note_kept
+from twofold.cli.terminal import complain, say, say_json
 from twofold.experiments import NAMES
 
 if TYPE_CHECKING:
@@ -81,8 +81,7 @@ def reproduce(
     from twofold.experiments.runner import checks_of
 
     chosen = _names(names)
-    if data is not None and not data.is_dir():
-        raise CommandError(f"--data {data}: no such folder; a folder with images/ in it is accepted")
+    check_data(data, "images/")
     choice = Choice(quick, None if data is None else data.resolve(), (out / PICTURES).resolve())
     experiments = [load(name) for name in chosen]
     opened = [_open(experiment, quick, out, force) for experiment in experiments]
@@ -115,9 +114,7 @@ def reproduce(
 
 
 def _names(names: list[str] | None) -> list[str]:
-    for name in names or ():
-        if name not in NAMES:
-            raise CommandError(f"NAME {name!r}: no such experiment; accepted are {', '.join(NAMES)}")
+    check_names(names, NAMES, "experiment")
     return [name for name in NAMES if name in (names or NAMES)]
 
 
@@ -142,17 +139,9 @@ def _run(experiment: Experiment, cells: list[Any], results: Results, jobs: int |
     from twofold.cli.progress import PartsBar
     from twofold.experiments.runner import run
 
-    try:
-        with PartsBar(experiment.name) as progress:
-            outcome = run(cells, results, jobs=jobs, observer=progress)
-    except Stopped:
-        if n_parts := len(results.cells):
-            kept = f"{n_parts} finished parts are kept; the same command goes on from there"
-            complain(f"{results.path}: {kept}", kind="note")
-        raise
-    if outcome.kept:
-        there = f"{outcome.kept} of {len(cells)} parts were there already and are kept"
-        complain(f"{results.path}: {there}; --force computes them anew", kind="note")
+    with kept_when_stopped(results), PartsBar(experiment.name) as progress:
+        outcome = run(cells, results, jobs=jobs, observer=progress)
+    note_kept(results, outcome.kept, len(cells), "computes")
     return outcome
 
 

@@ -46,22 +46,18 @@ def compute(settings: Mapping[str, Any]) -> Facts:
     """Relative error of the low-rank part."""
     import torch
 
+    from twofold.benchmarks.matrix.phase import pursued
     from twofold.datasets import low_rank_plus_sparse
-    from twofold.history import History
-    from twofold.matrix.convex import pursue
     from twofold.matrix.recover import robust_pca
     from twofold.matrix.sensing.recover import recover_low_rank
     from twofold.metrics import relative_error
     from twofold.operators import LinearMap
-    from twofold.problem import Problem
 
     n, method = settings["n"], settings["method"]
     data = low_rank_plus_sparse(n, settings["rank"], settings["outliers"], random_state=settings["seed"])
     alpha = settings["ratio"] * math.sqrt(n)
     if method == PROGRAM:
-        problem = Problem(torch.from_numpy(data.observed))
-        found = pursue(problem, alpha=alpha, tol=1e-8, max_iter=5000, history=History())
-        low_rank = ((found.U * found.sigma) @ found.V.T).numpy()
+        low_rank, _ = pursued(data.observed, 1e-8, settings["ratio"])
     elif method == DESCENT:
         everything = LinearMap(forward=torch.Tensor.flatten, adjoint=lambda y: y.reshape(n, n))
         solution = recover_low_rank(

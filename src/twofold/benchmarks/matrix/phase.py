@@ -118,8 +118,8 @@ def descended(Y: NDArray[Any]) -> tuple[NDArray[Any], float]:
     return np.asarray(solution.low_rank), 0.0
 
 
-def pursued(Y: NDArray[Any], gap: float = GAP) -> tuple[NDArray[Any], float]:
-    """The solution of min ‖X‖_* + ‖Y − X‖_1 / sqrt(max(m, n)), and its relative duality gap."""
+def pursued(Y: NDArray[Any], gap: float = GAP, ratio: float = 1.0) -> tuple[NDArray[Any], float]:
+    """The solution of min ‖X‖_* + ‖Y − X‖_1 / (ratio·sqrt(max(m, n))), and its relative duality gap."""
     import torch
 
     from twofold.history import History
@@ -127,8 +127,8 @@ def pursued(Y: NDArray[Any], gap: float = GAP) -> tuple[NDArray[Any], float]:
     from twofold.problem import Problem
 
     problem = Problem(torch.from_numpy(np.asarray(Y, dtype=np.float64)))
-    weight = math.sqrt(max(Y.shape))
-    found = pursue(problem, alpha=weight, tol=gap, max_iter=MAX_STEPS, history=History())
+    alpha = ratio * math.sqrt(max(Y.shape))
+    found = pursue(problem, alpha=alpha, tol=gap, max_iter=MAX_STEPS, history=History())
     return ((found.U * found.sigma) @ found.V.T).numpy(), found.gap
 
 
