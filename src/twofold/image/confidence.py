@@ -9,6 +9,10 @@ An inlier lies near its prediction m, an outlier has a value drawn from a law q 
 π, q and b are re-estimated from P (expectation maximization). Nothing is assumed about the noise: where it is salt
 and pepper, q turns into two spikes, and an entry of any other value is hardly ever taken for an outlier; where it is
 uniform, q stays flat. The uniform share t stands for inliers that no neighbour foretells: frames, thin lines, glints.
+
+A sensor clips: where the scene is at the end of the range, an inlier has exactly that value with a probability, not a
+density: P(scene beyond the end). Decisions are made without it, on the safe side: an outlier that is kept does harm,
+and a black or white entry that is predicted does not. The probability that is reported counts it in (``clipped``).
 """
 
 from __future__ import annotations
@@ -39,6 +43,8 @@ FEW = 5  # neighbours of one half that say nothing yet
 UNLIKELY = 12.5  # five standard deviations
 NEAR_LEVELS = 6  # values agree up to this many of 256 levels
 FAVOURED = 4.0  # density of the outliers' law from which a value counts as one that they favour
+# A value of the picture itself, met often and almost never without an equal neighbour, is none that outliers favour:
+USUAL, LONELY, RARE = 0.1, 200, 0.002  # share of the entries; places to be judged by; rate of lone entries
 NEIGHBOURHOODS = [
     [(0, d) for d in range(1, 32)],
     [(d, 0) for d in range(1, 32)],
@@ -82,6 +88,7 @@ def outlier_probability(
     overlay: Tensor | None = None,
     polarity: Polarity = "both",
     grouped: bool = False,
+    clipped: bool = False,
 ) -> Tensor:
     """P(outlier | y) for each entry.
 
@@ -99,6 +106,8 @@ def outlier_probability(
         Sign that an outlier's y − prediction may have.
     grouped : bool, default False
         All channels of a pixel are outliers together.
+    clipped : bool, default False
+        Read off ``start`` what there is to learn, and count in that sensors clip.
 
     Returns
     -------
@@ -114,19 +123,20 @@ def outlier_probability(
     (True, True)
     """
     known = torch.ones_like(y) if observed is None else observed.to(y)
-    P = _mixture(y, prediction, start, known, polarity, grouped, learned=True)
+    P = _mixture(y, prediction, start, known, polarity, grouped, learned=True, clipped=clipped)
     if _share(P, known) > RUNAWAY:
         start = start if _share(start, known) < RUNAWAY else torch.zeros_like(start)
-        P = _mixture(y, prediction, start, known, polarity, grouped, learned=False)
+        P = _mixture(y, prediction, start, known, polarity, grouped, learned=False, clipped=clipped)
     # A value that many neighbours share was no outlier, or one that did no harm: frames, flat black areas.
-    common = common_nearby(y, known, _share(P, known), P)
+    drawn_over = overlay is not None and bool(overlay.any())
+    common = common_nearby(y, known, _share(P, known), P, alone=not drawn_over)
     if overlay is not None:
         common &= ~overlay
     P = torch.where(common, P.clamp(max=KEPT), P)
     return torch.where(known > 0, P, 1.0)
 
 
-def common_nearby(y: Tensor, known: Tensor, share: float, P: Tensor) -> Tensor:
+def common_nearby(y: Tensor, known: Tensor, share: float, P: Tensor, *, alone: bool = True) -> Tensor:
     """True where far more neighbours have an entry's value than outliers of that value would explain.
 
     Neighbourhoods are a box and the two lines through the entry, so that a frame one pixel wide is seen too. Of n
@@ -137,15 +147,23 @@ def common_nearby(y: Tensor, known: Tensor, share: float, P: Tensor) -> Tensor:
     KL the relative entropy of two coins: by Chernoff's bound chance does that with probability exp(−UNLIKELY). Halves
     on opposite sides are asked so that an outlier next to a large area of its own value is not taken for part of it,
     and the nearest neighbours, with NEAR_MAJORITY, so that one between two such areas is not either.
+
+    In a drawing the outliers' law is learned from the drawing's own corners, and explains everything. Outliers that
+    fall independently stand alone now and then, at a rate that is the chance of one (:func:`lone_rate`). Where that
+    is RARE, agreement beyond it is enough. ``alone=False`` leaves this out: what was drawn over a picture never
+    stands alone.
     """
     bins = (y.clamp(0, 1) * (BINS - 1)).round().long()
     law = outlier_law(bins, P * known)
     common = torch.zeros_like(y, dtype=torch.bool)
+    rate = lone_rate(bins, known, law) if alone else y.new_ones(BINS)
     # Near values agree as well, but not with a value that outliers favour: that one has to be met exactly.
     for levels, eligible in ((1, torch.ones_like(common)), (NEAR_LEVELS, law[bins] < FAVOURED)):
         width = 2 * levels + 1
         mass = F.avg_pool1d(law[None, None], width, 1, levels)[0, 0] * width / BINS
+        never_alone = (rate < RARE)[bins] & (levels == 1)
         chance = (share * mass).clamp(1e-4, 0.99)[bins]
+        chance = torch.where(never_alone, chance.minimum(rate[bins]), chance)
         needed = chance + MAJORITY * (1 - chance)
         for offsets in NEIGHBOURHOODS:
             near_agree, near_total = _agreement(y, known, offsets[:NEAREST], levels)
@@ -156,8 +174,28 @@ def common_nearby(y: Tensor, known: Tensor, share: float, P: Tensor) -> Tensor:
             # At the border of the picture there is only one half.
             halves = (total < FEW) | (agree > needed * total)
             near = near_agree.sum(0) > (chance + NEAR_MAJORITY * (1 - chance)) * near_total.sum(0)
-            common |= eligible & (total.sum(0) * entropy > UNLIKELY) & (f > needed) & halves.all(0) & near
+            enough = ((f > needed) & halves.all(0) & near) | (never_alone & (f > chance))
+            common |= eligible & (total.sum(0) * entropy > UNLIKELY) & enough
     return common
+
+
+def lone_rate(bins: Tensor, known: Tensor, law: Tensor) -> Tensor:
+    """For each of BINS values, how often a pixel without it among its eight neighbours has it itself.
+
+    1 for values that outliers do not favour, for those that make up less than USUAL of the entries, and where there
+    are fewer than LONELY such places.
+    """
+    rate = torch.ones(BINS, device=bins.device)
+    counts = torch.bincount(bins[known > 0], minlength=BINS).double()
+    usual = F.avg_pool1d(counts[None], 3, 1, 1)[0] * 3 >= USUAL * counts.sum()
+    for value in torch.nonzero(usual & (law >= FAVOURED)).flatten().tolist():
+        here = ((bins - value).abs() <= 1) * known
+        around = F.avg_pool2d(here[None], 3, 1, 1)[0] * 9 - here
+        places = (around < 0.5) * known
+        n_places = float(places.sum())
+        if n_places >= LONELY:
+            rate[value] = (float((places * here).sum()) + 1) / (n_places + 1)
+    return rate
 
 
 def _agreement(y: Tensor, known: Tensor, offsets: list[tuple[int, int]], levels: int) -> tuple[Tensor, Tensor]:
@@ -178,21 +216,40 @@ def _share(P: Tensor, known: Tensor) -> float:
     return float((P * known).sum() / known.sum().clamp(min=1))
 
 
+def beyond(prediction: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Probability that a Laplace law about the prediction, of mean error b, is in the lowest bin of [0, 1] or below,
+    and in the highest or above.
+
+    >>> low, high = beyond(torch.tensor([0.0, 0.5, 1.0]), torch.full((3,), 0.01))
+    >>> [round(p, 4) for p in low.tolist()], [round(p, 4) for p in high.tolist()]
+    ([0.589, 0.0, 0.0], [0.0, 0.0, 0.589])
+    """
+    half = 0.5 / (BINS - 1)
+    v = torch.stack([half - prediction, prediction - 1 + half]) / b
+    low, high = torch.where(v < 0, 0.5 * torch.exp(-v.abs()), 1 - 0.5 * torch.exp(-v.abs()))
+    return low, high
+
+
 def _mixture(
-    y: Tensor, prediction: Tensor, start: Tensor, known: Tensor, polarity: Polarity, grouped: bool, *, learned: bool
-) -> Tensor:
-    """Expectation maximization; ``learned=False`` keeps the outliers' law uniform."""
+    y: Tensor, prediction: Tensor, start: Tensor, known: Tensor, polarity: Polarity, grouped: bool,
+    *, learned: bool, clipped: bool,
+) -> Tensor:  # fmt: skip
+    """Expectation maximization; ``learned=False`` keeps the outliers' law uniform, ``clipped`` makes it one round."""
     error = y - prediction
     bins = (y.clamp(0, 1) * (BINS - 1)).round().long()
     sign = (error * known).sum(0, keepdim=True).expand_as(error) if grouped else error
     possible = torch.ones_like(y) if polarity == "both" else ((sign > 0) == (polarity == "bright")).to(y)
     P = start
     core = 1 - P
-    for _ in range(EM_ROUNDS):
+    for _ in range(1 if clipped else EM_ROUNDS):
         b = local_error(error.abs(), core * known)
         share = min(max(_share(P, known), 1e-4), 0.95)
         u = error.abs() / b
         near, far = (1 - TAIL) * torch.exp(-u), TAIL * (2 * b)
+        if clipped:
+            low, high = beyond(prediction, b)
+            mass = torch.where(bins == 0, low, torch.where(bins == BINS - 1, high, 0.0))
+            near = near.maximum((1 - TAIL) * mass * (BINS - 1) * (2 * b))
         law = outlier_law(bins, P * known)[bins] if learned else torch.ones_like(y)
         odds = torch.log(law * (2 * b) / (near + far))
         if grouped:

@@ -79,17 +79,27 @@ class DecidedOutliers:
 
     def revise(self, x: Tensor) -> None:
         """Decide anew, given the network's image; x is what it looks like in the measurements."""
-        y, x = self.problem.values, self.problem.measured(x)
-        prediction = x + held_out(y - x, self.trust, folds=self.folds, generator=self.generator)
-        self.probability = outlier_probability(
-            y, prediction, self.probability,
-            observed=self.problem.observed, overlay=self.overlay, polarity=self.polarity, grouped=self.grouped,
-        )  # fmt: skip
+        y, prediction = self.problem.values, self._prediction(x)
+        self.probability = self._judged(prediction)
         self.s = torch.where(self.probability > 0.5, y - prediction, 0.0)
         if self.problem.observed is not None:
             self.s *= self.problem.observed
         # An entry that may be an outlier is a noisy observation: its variance is noise + P·(y − prediction)².
         self.trust = (1 - self.probability) / (1 + self.probability * ((y - prediction) / _NOISE) ** 2)
+
+    def reported(self, x: Tensor) -> Tensor:
+        """The decision once more, with the network's image, as a probability that may be taken at its word."""
+        return self._judged(self._prediction(x), clipped=True)
+
+    def _prediction(self, x: Tensor) -> Tensor:
+        y, x = self.problem.values, self.problem.measured(x)
+        return x + held_out(y - x, self.trust, folds=self.folds, generator=self.generator)
+
+    def _judged(self, prediction: Tensor, *, clipped: bool = False) -> Tensor:
+        return outlier_probability(
+            self.problem.values, prediction, self.probability, observed=self.problem.observed,
+            overlay=self.overlay, polarity=self.polarity, grouped=self.grouped, clipped=clipped,
+        )  # fmt: skip
 
     def restored(self, x: Tensor) -> tuple[Tensor, float]:
         """The image given a smooth fit, and the standard deviation of the dense noise that was left out of it.

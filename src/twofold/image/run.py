@@ -156,7 +156,7 @@ class Run:
         for _ in range(self.preset.final_revisions):
             final.revise(mean["x"])
         x, noise = final.restored(mean["smooth"])
-        return x, final.probability, noise
+        return x, final.reported(mean["x"]), noise
 
     def _write(self, fit: NetworkFit | PublishedFit, finished: State) -> None:
         """The state, if there is a file for it and it is time."""
