@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from twofold.history import History
 from twofold.matrix.certificate import Certificate
 from twofold.status import Status
@@ -69,6 +71,10 @@ class ImageSolution:
         Input minus recovered image in units of the input where an entry was taken for an outlier, zero elsewhere.
     outlier_probability : float32 ndarray, shape of ``outliers``
         In [0, 1]: how likely each entry is an outlier. 1 where the mask says so.
+    expected_error : float32 ndarray, shape of ``outliers``, or None
+        The error to expect of each entry of ``image``, root mean square, in units of the input: P·e² + P(1−P)·(y−x̂)²,
+        e the error at entries that were withheld from the method (:mod:`twofold.image.withheld`). None behind an
+        operator, for images of less than 64×64 pixels, and for baselines.
     noise : float
         Standard deviation of dense noise that was found beside the outliers and smoothed, in units of the input; 0
         where none stands out, and then entries that are no outliers are the input's.
@@ -84,6 +90,7 @@ class ImageSolution:
     image: Any
     outliers: Any
     outlier_probability: Any
+    expected_error: Any
     noise: float
     status: Status
     history: History = field(repr=False)
@@ -95,3 +102,23 @@ class ImageSolution:
     def outlier_fraction(self) -> float:
         """Share of the entries taken for outliers (probability over one half), in [0, 1]."""
         return float((self.outlier_probability > 0.5).mean())
+
+    @property
+    def expected_psnr(self) -> float | None:
+        """PSNR in dB to expect of ``image``, told without the truth; infinite where nothing was replaced.
+
+        10·log10(peak²/mean(expected_error²)); the peak is 255 for uint8, 65535 for uint16, 1 for floats in [0, 1],
+        and the range of other floats.
+        """
+        if self.expected_error is None:
+            return None
+        peak = _peak(self.image)
+        mse = float(np.square(self.expected_error, dtype=np.float64).mean())
+        return math.inf if mse == 0 else 10 * math.log10(peak**2 / mse)
+
+
+def _peak(image: Any) -> float:
+    if image.dtype.kind == "u":
+        return float(np.iinfo(image.dtype).max)
+    least, greatest = float(np.nanmin(image)), float(np.nanmax(image))
+    return 1.0 if least >= 0 and greatest <= 1 else greatest - least

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from twofold.datasets import salt_and_pepper
+from twofold.image.polish import Restored
 from twofold.image.recover import foretell, recover_image
 from twofold.image.tiles import OVERLAP, Canvas, tiles_of
 from twofold.metrics import psnr
@@ -33,11 +34,12 @@ def test_weights_add_up_and_equal_shares_come_back_to_the_bit() -> None:
     whole, share = torch.rand(3, 300, 410, generator=generator), torch.zeros(3, 300, 410)
     canvas = Canvas(whole)
     for tile in tiles_of(300, 410, 128):
-        canvas.add(tile, tile.of(whole), tile.of(share), noise=0.25)
-    image, probability, noise = canvas.blended()
-    torch.testing.assert_close(image, whole)
-    assert not probability.any()
-    assert noise == pytest.approx(0.25)
+        canvas.add(tile, Restored(tile.of(whole), tile.of(share), tile.of(whole) ** 2, noise=0.25))
+    blended = canvas.blended()
+    torch.testing.assert_close(blended.image, whole)
+    torch.testing.assert_close(blended.squared_error, whole**2)
+    assert not blended.probability.any()
+    assert blended.noise == pytest.approx(0.25)
     assert float(canvas.weight.min()) > 0
 
 

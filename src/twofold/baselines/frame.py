@@ -78,6 +78,7 @@ class Frame:
             image=image,
             outliers=self.pixels.outliers_from(image, outlier),
             outlier_probability=self.pixels.map_from(outlier.float()),
+            expected_error=None,
             noise=0.0,
             status=status or Status("finished", True, "The baseline ran to its end."),
             history=self.history,

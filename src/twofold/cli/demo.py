@@ -93,6 +93,8 @@ def _photograph(device: str | None) -> _Part:
         ("time", f"{solution.seconds:.0f} s, {solution.n_steps} steps"),
         ("status", str(solution.status)),
     ]
+    if solution.expected_psnr is not None:
+        facts.insert(3, ("PSNR that twofold expects, told nothing", f"{solution.expected_psnr:.1f} dB"))
     _say_table(facts)
     figure = image_figure(corrupted, solution.image, solution.outlier_probability, truth=clean)
     section = Section(

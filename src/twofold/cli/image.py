@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -283,6 +284,7 @@ def _facts(run: _Run, source: Path, target: Path, solution: Any) -> dict[str, An
         "shape": list(solution.image.shape),
         "dtype": str(solution.image.dtype),
         "outlier_fraction": solution.outlier_fraction,
+        "expected_psnr": solution.expected_psnr if math.isfinite(solution.expected_psnr or math.inf) else None,
         "noise": solution.noise,
         "status": solution.status.code,
         "success": solution.status.success,
@@ -299,6 +301,8 @@ def _summary(facts: dict[str, Any]) -> str:
         f"preset {facts['preset']}, {facts['seconds']:.1f} s",
         f"  {facts['status']}: {facts['cause']}",
     ]
+    if facts["expected_psnr"] is not None:
+        lines.insert(2, f"  expected PSNR {facts['expected_psnr']:.1f} dB, by entries that were withheld")
     if facts["noise"] > 0:
         lines.insert(2, f"  dense noise of standard deviation {facts['noise']:.3g} besides, smoothed")
     return "\n".join(lines)

@@ -72,6 +72,8 @@ class NetworkFit:
         Of the image. None: that of the values, which are the image's without an operator.
     overlay : bool Tensor shaped like the values, optional
         Entries that were drawn over the picture: left out in act 1, and judged in act 2.
+    withheld : bool Tensor shaped like the values, optional
+        Entries that the network is not shown in either act, by which the result is judged.
 
     Attributes
     ----------
@@ -95,6 +97,7 @@ class NetworkFit:
     history: History
     shape: tuple[int, int, int] | None = None
     overlay: Tensor | None = None
+    withheld: Tensor | None = None
     act: Literal["identify", "polish"] = "identify"
     step: int = 0
     decided: DecidedOutliers | None = None
@@ -134,7 +137,7 @@ class NetworkFit:
             if found.descended.stop == "diverged":
                 return None
             outlier = found.outlier if self.overlay is None else found.outlier | self.overlay
-            self._begin_polish(outlier.float())
+            self._begin_polish(self._undecided_where_withheld(outlier.float()))
         assert self.decided is not None
         x, ended = polish(
             self.problem, self.signal, self.decided, preset=self.preset, n_steps=self.n_polish, history=self.history,
@@ -164,14 +167,25 @@ class NetworkFit:
         return self.act == "polish" and self.first is None
 
     def _seen_through(self) -> Problem:
-        """The problem without what was drawn over the picture."""
-        p, overlay = self.problem, self.overlay
-        if overlay is None:
+        """The problem without what was drawn over the picture, and without what is withheld."""
+        p = self.problem
+        hidden = [entries for entries in (self.overlay, self.withheld) if entries is not None]
+        if not hidden:
             return p
-        return Problem(p.values.masked_fill(overlay, 0), ~overlay if p.observed is None else p.observed & ~overlay)
+        seen = ~torch.stack(hidden).any(0)
+        return Problem(p.values * seen, seen if p.observed is None else p.observed & seen)
+
+    def _undecided_where_withheld(self, outlier: Tensor) -> Tensor:
+        """Act 1 says nothing about what is withheld: as likely an outlier as others."""
+        if self.withheld is None:
+            return outlier
+        open_ = self.withheld if self.problem.observed is None else self.withheld & self.problem.observed
+        return torch.where(open_, outlier[~open_].mean(), outlier)
 
     def _undecided(self, probability: Tensor) -> DecidedOutliers:
-        return decided_outliers(self.problem, probability, self.polarity, self.grouped, self.seed, self.overlay)
+        return decided_outliers(
+            self.problem, probability, self.polarity, self.grouped, self.seed, self.overlay, self.withheld
+        )
 
     def _network(self, seed: int) -> NetworkSignal:
         p = self.preset
@@ -212,12 +226,14 @@ class NetworkFit:
 
 
 def decided_outliers(
-    problem: Problem, probability: Tensor, polarity: Polarity, grouped: bool, seed: int, overlay: Tensor | None = None
-) -> DecidedOutliers:
+    problem: Problem, probability: Tensor, polarity: Polarity, grouped: bool, seed: int,
+    overlay: Tensor | None = None, withheld: Tensor | None = None,
+) -> DecidedOutliers:  # fmt: skip
     """Outliers that start from a probability; the seed draws who is held out."""
     return DecidedOutliers(
         problem, probability, polarity=polarity, grouped=grouped, folds=FOLDS,
         generator=torch.Generator().manual_seed(seed), overlay=overlay,
+        withheld=withheld,
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -23,11 +24,23 @@ from twofold.image.identify import huber
 from twofold.image.kriging import held_out, predicted
 from twofold.image.presets import Preset
 from twofold.image.through import corrected
+from twofold.image.withheld import squared_error
 from twofold.models.network import NetworkSignal
 from twofold.outliers import Polarity
 from twofold.problem import Problem
 
 _NOISE = 0.005  # standard deviation of a good observation
+
+
+@dataclass(frozen=True)
+class Restored:
+    """An image, its outlier probability, the expected square of its error for each entry, and the standard deviation
+    of the dense noise that was left out of it."""
+
+    image: Tensor
+    probability: Tensor
+    squared_error: Tensor
+    noise: float
 
 
 class DecidedOutliers:
@@ -45,15 +58,17 @@ class DecidedOutliers:
         Draws the entries that are held out.
     overlay
         As in :func:`outlier_probability`.
+    withheld : bool Tensor of shape (C, H, W), optional
+        Entries that the network is not shown: :mod:`twofold.image.withheld`.
     """
 
     def __init__(
         self, problem: Problem, probability: Tensor, *, polarity: Polarity, grouped: bool, folds: int,
-        generator: torch.Generator, overlay: Tensor | None = None,
+        generator: torch.Generator, overlay: Tensor | None = None, withheld: Tensor | None = None,
     ) -> None:  # fmt: skip
         self.problem, self.polarity, self.grouped = problem, polarity, grouped
         self.folds, self.generator, self.overlay = folds, generator, overlay
-        self.probability = probability
+        self.probability, self.withheld = probability, withheld
         self.s = torch.zeros_like(problem.values)
         self.trust = (self.probability < 0.1).float()
 
@@ -63,6 +78,11 @@ class DecidedOutliers:
 
     def descend(self, residual: Tensor, rate: float) -> None:
         """Nothing: s changes in ``revise`` only."""
+
+    def shown(self) -> Tensor:
+        """Weight of each entry in the network's fit: P(inlier), 0 where withheld."""
+        good = 1 - self.probability
+        return good if self.withheld is None else good * ~self.withheld
 
     def state(self) -> dict[str, Tensor]:
         """What the next decisions depend on."""
@@ -87,10 +107,6 @@ class DecidedOutliers:
         # An entry that may be an outlier is a noisy observation: its variance is noise + P·(y − prediction)².
         self.trust = (1 - self.probability) / (1 + self.probability * ((y - prediction) / _NOISE) ** 2)
 
-    def reported(self, x: Tensor) -> Tensor:
-        """The decision once more, with the network's image, as a probability that may be taken at its word."""
-        return self._judged(self._prediction(x), clipped=True)
-
     def _prediction(self, x: Tensor) -> Tensor:
         y, x = self.problem.values, self.problem.measured(x)
         return x + held_out(y - x, self.trust, folds=self.folds, generator=self.generator)
@@ -101,18 +117,32 @@ class DecidedOutliers:
             overlay=self.overlay, polarity=self.polarity, grouped=self.grouped, clipped=clipped,
         )  # fmt: skip
 
-    def restored(self, x: Tensor) -> tuple[Tensor, float]:
-        """The image given a smooth fit, and the standard deviation of the dense noise that was left out of it.
+    def restored(self, x: Tensor, smooth: Tensor) -> Restored:
+        """The image, given the network's closest and smooth fit, and how far it may be trusted.
 
-        That fit plus kriging of what it misses; the entries that are trusted stay as they are, unless they are
+        The smooth fit plus kriging of what it misses; the entries that are trusted stay as they are, unless they are
         noisy.
         """
-        y = self.problem.values
+        y, P = self.problem.values, self._judged(self._prediction(x), clipped=True)
         if self.problem.operator is not None:
-            return corrected(x, y, self.trust, self.problem.operator), 0.0
-        missed, noise = predicted(y - x, self.trust, x)
-        kept = (1 - self.probability) * (noise == 0)[:, None, None]
-        return torch.lerp(x + missed, y, kept), float(noise.mean())
+            image = corrected(smooth, y, self.trust, self.problem.operator)
+            return Restored(image, P, torch.full_like(image, torch.nan), 0.0)
+        missed, noise = predicted(y - smooth, self.trust, smooth)
+        fill, level = smooth + missed, noise[:, None, None]
+        kept = (1 - self.probability) * (level == 0)
+        squared = self._squared_error(smooth, 1 - P) - level**2
+        good = torch.where(level == 0, (1 - kept) ** 2 * (y - fill) ** 2, squared)
+        bad = squared + kept**2 * (y - fill) ** 2
+        return Restored(torch.lerp(fill, y, kept), P, torch.lerp(good, bad, P), float(noise.mean()))
+
+    def _squared_error(self, smooth: Tensor, good: Tensor) -> Tensor:
+        """Of what entries are filled with."""
+        y, withheld = self.problem.values, self.withheld
+        if withheld is None:
+            return torch.full_like(y, torch.nan)
+        known = good if self.problem.observed is None else good * self.problem.observed
+        missed, _ = predicted(y - smooth, self.trust * ~withheld, smooth)
+        return squared_error(self.trust, y - smooth - missed, known, withheld)
 
 
 def cool_down(step: int, n_steps: int, top: float) -> float:
@@ -150,7 +180,7 @@ def polish(
         tau=lambda step: cool_down(step, n_steps, preset.learning_rate),
         alpha=0.0,
         max_steps=n_steps,
-        influence=lambda r: (1 - outliers.probability) * huber(r, preset.delta),
+        influence=lambda r: outliers.shown() * huber(r, preset.delta),
         terminate=revise_now_and_then,
         history=history,
         act="polish",

@@ -18,10 +18,12 @@ from twofold.image.fitting import NetworkFit, decided_outliers, shared_steps
 from twofold.image.overlays import overlays
 from twofold.image.pace import LEAST_STEPS, Pace
 from twofold.image.pixels import Pixels
+from twofold.image.polish import Restored
 from twofold.image.presets import Preset
 from twofold.image.published import PublishedFit
 from twofold.image.through import Measured
 from twofold.image.tiles import Canvas, Tile, tiles_of
+from twofold.image.withheld import still_gains, withheld_entries
 from twofold.outliers import Polarity
 from twofold.problem import Problem
 from twofold.solution import ImageSolution
@@ -97,7 +99,8 @@ class Run:
         """Tile by tile, both acts for each network; then one decision for all of them."""
         y = self.pixels.values
         if isinstance(self.pixels, Pixels) and self.pixels.high == self.pixels.low:
-            return self._solution(y, torch.zeros_like(y), Status("recovered", True, "The image is constant."))
+            nothing = torch.zeros_like(y)
+            return self._solution(y, nothing, Status("recovered", True, "The image is constant."), error=nothing)
         tiles, canvas, first = self.tiles, Canvas(y), 0
         state = None if self.checkpoint is None else self.checkpoint.state
         if state is not None:
@@ -113,12 +116,12 @@ class Run:
                 nothing = y.new_zeros(self.pixels.signal_shape) if isinstance(self.pixels, Measured) else y
                 return self._solution(nothing, torch.zeros_like(y), _DIVERGED)
             if isinstance(self.pixels, Measured):
-                return self._finished(*found)
-            canvas.add(tiles[number], *found)
-        return self._finished(*canvas.blended())
+                return self._finished(found)
+            canvas.add(tiles[number], found)
+        return self._finished(canvas.blended())
 
-    def _recovered(self, problem: Problem, state: State | None, place: State) -> tuple[Tensor, Tensor, float] | None:
-        """The image, the outlier probability and the dense noise of one tile; None: diverged.
+    def _recovered(self, problem: Problem, state: State | None, place: State) -> Restored | None:
+        """One tile, recovered; None: diverged.
 
         ``state`` is where a former run was cut off in this tile, ``place`` what else a checkpoint has to hold.
         """
@@ -132,16 +135,20 @@ class Run:
             if state is not None:
                 published.restore(part("fit", state))
             found = published.run(partial(self._write, published, place))
-            return None if found is None else (*found, 0.0)
-        overlay = overlays(y, problem.observed) if problem.operator is None else None
+            return None if found is None else Restored(*found, torch.full_like(found[0], torch.nan), 0.0)
+        overlay, withheld = None, None
+        if problem.operator is None:
+            overlay, withheld = overlays(y, problem.observed), withheld_entries(shape, self.seed)
         n_networks, steps = shared_steps(self.preset, self.steps, H * W)
         done = {"x": y.new_empty(0, *shape), "smooth": y.new_empty(0, *shape), "P": y.new_empty(0, *y.shape)}
         if state is not None:
             done = {name: state[name].to(y) for name in done}
         for k in range(len(done["x"]), n_networks):
+            if withheld is not None and not still_gains(done["x"], y, 1 - done["P"].mean(0), withheld):
+                break
             fit = NetworkFit(
                 problem, self.preset, self.polarity, grouped, self.alpha, steps, self.seed + 1000 * k,
-                self.history, shape, overlay,
+                self.history, shape, overlay, withheld,
             )  # fmt: skip
             if state is not None:
                 fit.restore(part("fit", state))
@@ -152,11 +159,10 @@ class Run:
             new = {"x": fitted.x, "smooth": fitted.smooth, "P": fitted.outliers.probability}
             done = {name: torch.cat([done[name], new[name][None]]) for name in done}
         mean = {name: each.mean(0) for name, each in done.items()}
-        final = decided_outliers(problem, mean["P"], self.polarity, grouped, self.seed, overlay)
+        final = decided_outliers(problem, mean["P"], self.polarity, grouped, self.seed, overlay, withheld)
         for _ in range(self.preset.final_revisions):
             final.revise(mean["x"])
-        x, noise = final.restored(mean["smooth"])
-        return x, final.reported(mean["x"]), noise
+        return final.restored(mean["x"], mean["smooth"])
 
     def _write(self, fit: NetworkFit | PublishedFit, finished: State) -> None:
         """The state, if there is a file for it and it is time."""
@@ -181,11 +187,18 @@ class Run:
             "threads": torch.get_num_threads(), "torch": torch.__version__, "twofold": version("twofold"),
         }  # fmt: skip
 
-    def _finished(self, x: Tensor, probability: Tensor, noise: float) -> ImageSolution:
-        return self._solution(x.clamp(0, 1), probability, _judge(probability), noise)
+    def _finished(self, found: Restored) -> ImageSolution:
+        squared = found.squared_error
+        error = None if bool(squared.isnan().any()) else squared.clamp(min=0).sqrt()
+        return self._solution(
+            found.image.clamp(0, 1), found.probability, _judge(found.probability), found.noise, error
+        )
 
-    def _solution(self, x: Tensor, probability: Tensor, status: Status, noise: float = 0.0) -> ImageSolution:
+    def _solution(
+        self, x: Tensor, probability: Tensor, status: Status, noise: float = 0.0, error: Tensor | None = None
+    ) -> ImageSolution:
         image, outlier = self.pixels.image_from(x), probability > 0.5
+        span = self.pixels.high - self.pixels.low
         if isinstance(self.pixels, Measured):
             outliers = self.pixels.outliers_from(x, outlier)
         else:
@@ -194,7 +207,8 @@ class Run:
             image=image,
             outliers=outliers,
             outlier_probability=self.pixels.map_from(probability),
-            noise=noise * (self.pixels.high - self.pixels.low),
+            expected_error=None if error is None else self.pixels.map_from(error) * span,
+            noise=noise * span,
             status=status,
             history=self.history,
             seconds=perf_counter() - self.history.started,

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from twofold.image.checkpoint import State
+from twofold.image.polish import Restored
 
 SIDE = 512
 """Pixels along the side of a tile."""
@@ -60,7 +61,7 @@ def _starts(length: int, side: int) -> list[int]:
     return [round(i * (length - side) / (n - 1)) for i in range(n)]
 
 
-_STATE = ("image", "probability", "weight", "noise")
+_STATE = ("image", "probability", "squared_error", "weight", "noise")
 
 
 class Canvas:
@@ -72,25 +73,25 @@ class Canvas:
     """
 
     def __init__(self, like: Tensor) -> None:
-        self.image, self.probability = torch.zeros_like(like), torch.zeros_like(like)
+        self.image, self.probability, self.squared_error = (torch.zeros_like(like) for _ in range(3))
         self.weight = like.new_zeros(like.shape[1:])
         self.noise = like.new_zeros(())
 
-    def add(self, tile: Tile, image: Tensor, probability: Tensor, noise: float) -> None:
+    def add(self, tile: Tile, found: Restored) -> None:
         """Add a tile's share."""
         height, width = self.weight.shape
         down = _ramp(tile.rows, height, self.weight)
         across = _ramp(tile.columns, width, self.weight)
         weight = down[:, None] * across
-        tile.of(self.image).addcmul_(image, weight)
-        tile.of(self.probability).addcmul_(probability, weight)
+        for name in ("image", "probability", "squared_error"):
+            tile.of(getattr(self, name)).addcmul_(getattr(found, name), weight)
         self.weight[tile.rows, tile.columns] += weight
-        self.noise += noise * weight.sum()
+        self.noise += found.noise * weight.sum()
 
-    def blended(self) -> tuple[Tensor, Tensor, float]:
-        """(image, probability, noise) of the whole."""
-        noise = float(self.noise / self.weight.sum())
-        return self.image / self.weight, self.probability / self.weight, noise
+    def blended(self) -> Restored:
+        """The whole."""
+        w = self.weight
+        return Restored(self.image / w, self.probability / w, self.squared_error / w, float(self.noise / w.sum()))
 
     def state(self) -> State:
         """What has been added."""

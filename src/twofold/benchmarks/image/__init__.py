@@ -45,6 +45,7 @@ BENCHMARK = Benchmark(
     extra="image",
     columns=(
         _fact("psnr", "PSNR in dB", ".2f"),
+        _fact("expected", "PSNR it expects", ".1f"),
         _fact("ssim", "SSIM", ".3f"),
         _fact("recall", "outliers found", ".1%"),
         _fact("false positives", "others taken for outliers", ".2%"),

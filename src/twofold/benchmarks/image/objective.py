@@ -52,7 +52,8 @@ def judge(data: Picture, answer: Answer) -> tuple[Facts, str]:
     """PSNR and SSIM of the final image; of the best one where a solver hands over several (with the truth at hand).
 
     ``recall`` is the share of the outliers that were found, ``false positives`` the share of the others that were
-    taken for outliers, ``at 0.9`` the share of outliers among the entries given a probability near 0.9.
+    taken for outliers, ``at 0.9`` the share of outliers among the entries given a probability near 0.9, ``expected``
+    the PSNR that the solver itself expects.
     """
     solutions: Sequence[ImageSolution] = answer.value if isinstance(answer.value, list) else [answer.value]
     scores = [psnr(data.clean, solution.image) for solution in solutions]
@@ -61,6 +62,8 @@ def judge(data: Picture, answer: Answer) -> tuple[Facts, str]:
         "psnr": min(max(scores), 99.0), "ssim": ssim(data.clean, best.image), "which": int(np.argmax(scores)),
     }  # fmt: skip
     struck = data.noisy != data.clean if data.struck is None else data.struck
+    if best.expected_psnr is not None:
+        facts["expected"] = min(best.expected_psnr, 99.0)
     found = best.outlier_probability > 0.5
     if found.any() and struck.any() and not struck.all():
         facts |= {"recall": float(found[struck].mean()), "false positives": float(found[~struck].mean())}
