@@ -32,9 +32,10 @@ lint: $(VENV)/.test-installed $(VENV)/.lint-installed ## ruff and mypy
 bench: $(VENV)/.bench-installed ## the benchmarks, into benchmarks/results (hours; they go on where they were stopped)
 	@$(BIN)/twofold benchmark --out benchmarks/results
 
-docs: $(VENV)/.docs-installed ## the documentation, into docs/_build/html
-	@$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+docs: $(VENV)/.docs-installed ## the documentation, into docs/_build/html (its examples run: five minutes)
+	@PYTHONPATH=docs $(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	@$(BIN)/python docs/check_links.py docs/_build/html
 	@echo "Open docs/_build/html/index.html"
 
 clean: ## remove what make made
-	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache twofold-demo docs/_build docs/api/generated
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache twofold-demo docs/_build docs/generated docs/gallery

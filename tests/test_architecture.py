@@ -110,7 +110,10 @@ def test_docstring_examples_run(path: Path) -> None:
     assert result.failed == 0
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/matrix.md"])
+PAGES = [f"docs/{name}.md" for name in ("matrix", "images", "failing", "extending")]
+
+
+@pytest.mark.parametrize("page", ["README.md", *PAGES])
 def test_python_examples_run_one_after_the_other(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (SOURCE.parents[1] / page).read_text(encoding="utf-8")
     examples = re.findall(r"```python\n(.*?)```", text, flags=re.S)

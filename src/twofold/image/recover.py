@@ -71,8 +71,8 @@ def recover_image(
     has_alpha : bool, optional
         Whether the last channel is transparency, which passes through untouched. None: where there are four.
     preset : {"fast", "balanced", "best", "paper"} or Preset
-        See :mod:`twofold.image.presets`; "best" averages three networks; "paper" is the published recipe, which needs
-        a CUDA device to end within hours (:mod:`twofold.image.published`). Constants of your own:
+        See :mod:`twofold.image.presets`; "best" averages up to three networks; "paper" is the published recipe, which
+        needs a CUDA device to end within hours (:mod:`twofold.image.published`). Constants of your own:
         ``dataclasses.replace(PRESETS["balanced"], width=64)``.
     polarity : {"both", "bright", "dark"}
         Outliers that are brighter than the clean image only, or darker only.
@@ -84,8 +84,9 @@ def recover_image(
         rate per step follows from it and from the preset's ``outlier_rate``, higher where act 1 takes fewer steps
         than the preset's.
     steps : int, optional
-        Steps of all acts and networks together. None: the preset's. From one and a half times the preset's on they
-        are for further networks, whose images are averaged.
+        Steps of all acts and networks together, at the most. None: the preset's. From one and a half times the
+        preset's on they are for further networks, whose images are averaged, as long as that gains anything at
+        entries that were withheld (:mod:`twofold.image.withheld`).
     seed : int
         Same seed, device, thread count and versions: the same bits.
     device : optional

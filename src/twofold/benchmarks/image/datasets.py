@@ -45,6 +45,7 @@ def cases(choice: Choice) -> list[Case]:
         "steps": _steps,
         "width": _width,
         "prior": _prior,
+        "speed": _speed,
     }
     return [case for name, make in groups.items() if name in choice.groups for case in make(choice)]
 
@@ -185,6 +186,13 @@ def _width(choice: Choice) -> Iterator[Case]:
 def _prior(choice: Choice) -> Iterator[Case]:
     for name in ("chelsea",) if choice.quick else ("F16", "kodim03"):
         yield _case("prior", choice, name, "salt and pepper", 0.5, (who.BALANCED, *who.PRIORS), crop=CROP)
+
+
+def _speed(choice: Choice) -> Iterator[Case]:
+    salt = "salt and pepper"
+    pictures = (("F16", salt, 0.5), ("kodim03", salt, 0.5), ("Baboon", "random values", 0.3))
+    for name, noise, level in (("chelsea", salt, 0.3),) if choice.quick else pictures:
+        yield _case("speed", choice, name, noise, level, who.CHANGED, crop=CROP)
 
 
 def _four(choice: Choice) -> Sequence[str]:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from twofold.benchmarks.cases import Answer, Case, Solver
+from twofold.benchmarks.image.changes import CHANGES
 from twofold.benchmarks.image.objective import Picture
 
 Run = Callable[[], Answer]
@@ -36,6 +37,22 @@ def twofold_image(data: Picture, *, preset: str = "balanced", width: int | None 
         solution = recover_image(data.noisy, mask=data.mask, preset=chosen, steps=steps, **through)
         facts = {"status": solution.status.code, "steps": solution.n_steps}
         return Answer(solution, facts, "" if solution.status.success else str(solution.status))
+
+    return run
+
+
+def changed(data: Picture, *, name: str) -> Run:
+    """twofold with one thing changed, by its name in CHANGES."""
+    from twofold.image.presets import PRESETS
+    from twofold.image.recover import recover_image
+
+    change = CHANGES[name]
+    preset = change.of(PRESETS["balanced"])
+
+    def run() -> Answer:
+        with change.during():
+            solution = recover_image(data.noisy, preset=preset)
+        return Answer(solution, {"steps": solution.n_steps})
 
     return run
 
@@ -79,6 +96,7 @@ LONGER = Solver("twofold, balanced, three times the steps", partial(twofold_imag
 WIDTHS = tuple(
     Solver(f"twofold, balanced, width {width}", partial(twofold_image, width=width)) for width in (16, 32, 64, 128)
 )
+CHANGED = tuple(Solver(f"twofold, balanced, {name}", partial(changed, name=name)) for name in CHANGES)
 
 MEDIAN = Solver(
     "best median of 3, 5, 7 (chosen by the truth)",

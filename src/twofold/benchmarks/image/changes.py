@@ -1,0 +1,79 @@
+"""One thing of the balanced preset changed at a time: what each measure of speed gives, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any
+from unittest.mock import patch
+
+import torch
+
+from twofold.image.presets import Preset
+
+Context = Callable[[], AbstractContextManager[Any]]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is different from the preset: constants of it, and something that holds while the recovery runs."""
+
+    constants: dict[str, Any] = field(default_factory=dict)
+    during: Context = nullcontext
+
+    def of(self, preset: Preset) -> Preset:
+        """The preset with the changed constants."""
+        return replace(preset, **self.constants)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _optimizer(make: Callable[..., torch.optim.Optimizer], **options: Any) -> Context:
+    """``make`` in place of Adam with a short memory."""
+
+    def instead(parameters: Any, betas: tuple[float, float], fused: bool) -> torch.optim.Optimizer:
+        return make(parameters, **options)
+
+    return lambda: patch("torch.optim.Adam", instead)
+
+
+_ADAM = torch.optim.Adam
+
+CHANGES = {
+    "as it is": Change(),
+    "one thread": Change(during=_one_thread),
+    "float32 throughout, no bfloat16": Change(
+        during=lambda: patch("twofold.models.network._bf16_helps", lambda device: False)
+    ),
+    "channels not last in memory": Change(during=lambda: patch("torch.channels_last", torch.contiguous_format)),
+    "half resolution and a pixel shuffle": Change({"shrink": 2}),
+    "act 1 not ended when the outliers stand still": Change({"stable_change": 0.0}),
+    "no warm-up of the learning rate": Change({"warm_up": 1e-9}),
+    "learning rate not lowered in act 2": Change(
+        during=lambda: patch("twofold.image.polish.cool_down", lambda step, n_steps, top: top)
+    ),
+    "outliers not decided anew in act 2": Change({"revisions": 0}),
+    "no total variation": Change({"smoothing": 0.0}),
+    "Adam, beta2 = 0.999": Change(during=_optimizer(_ADAM, betas=(0.9, 0.999))),
+    "NAdam": Change(during=_optimizer(torch.optim.NAdam, betas=(0.9, 0.99))),
+    "RMSprop": Change(during=_optimizer(torch.optim.RMSprop, alpha=0.99)),
+    "gradient steps with momentum, rate 1e-4": Change(
+        {"learning_rate": 1e-4}, _optimizer(torch.optim.SGD, lr=0.0, momentum=0.9)
+    ),
+    "half the width": Change({"width": 16}),
+    "one network, three times as long": Change(
+        during=lambda: patch(
+            "twofold.image.run.shared_steps",
+            lambda preset, steps, n_pixels: (1, 3 * (preset.identify_steps + preset.polish_steps)),
+        )
+    ),
+}

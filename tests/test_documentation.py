@@ -1,0 +1,51 @@
+"""The documentation: examples run, and links inside the site lead somewhere."""
+
+from __future__ import annotations
+
+import importlib.util
+import runpy
+import warnings
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def module(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+def test_the_gallery_is_in_order() -> None:
+    order = module("docs_order").ORDER
+    assert sorted(order) == sorted(path.name for path in (DOCS / "examples").glob("plot_*.py"))
+
+
+def test_the_matrix_page_finds_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    names = runpy.run_path(str(DOCS / "examples" / "plot_matrix.py"))
+    assert names["solution"].rank == 4
+    assert names["error"] < 1e-8
+    assert "certified" in capsys.readouterr().out
+
+
+def test_rank_and_outliers_rise_out_of_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the film is not shown here
+        names = runpy.run_path(str(DOCS / "examples" / "plot_growth.py"))
+    values, sparse, wrong = names["values"][-1], np.abs(names["sparse"][-1]), names["wrong"]
+    assert values[2] > 30 * values[3]
+    assert np.median(sparse[wrong]) > 1e3 * np.median(sparse[~wrong])
+
+
+def test_broken_links_are_found(tmp_path: Path) -> None:
+    (tmp_path / "one.html").write_text('<a href="two.html#here">.</a><a href="https://elsewhere.org/x">.</a>')
+    (tmp_path / "two.html").write_text('<p id="here"><img src="no.png"><a href="one.html#gone">.</a></p>')
+    assert module("check_links").broken(tmp_path) == ["two.html: no.png", "two.html: one.html#gone"]
