@@ -13,15 +13,19 @@ release = _version("twofold")
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
+    "docs_mathml",
     "numpydoc",
     "myst_parser",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "examples", "gallery/*.ipynb", "gallery/*.py", "gallery/*.md5"]
+exclude_patterns = ["_build", "examples", "static", "gallery/*.ipynb", "gallery/*.py", "gallery/*.md5"]
 html_theme = "pydata_sphinx_theme"
 html_title = f"twofold {release}"
-html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
+html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False, "header_links_before_dropdown": 5}
+html_math_renderer = "mathml"
+html_sidebars: dict[str, list[str]] = {"*": []}  # pages of folders have one
+html_static_path = ["static"]
+html_css_files = ["twofold.css"]
 html_copy_source = False
 autosummary_generate = True
 autodoc_typehints = "none"
