@@ -26,7 +26,7 @@ START = 1e-3
 
 def cells(choice: Choice) -> list[Cell]:
     """Every loss with the exact rank and over-parameterized, and the two ways of twofold."""
-    steps = 20_000 if choice.quick else 200_000
+    steps = 50_000 if choice.quick else 200_000
     methods = [f"{loss}, {model}" for model in (EXACT, OVER) for loss in LOSSES] + [DOUBLE, ACTS]
     base = {"n": N, "rank": RANK, "measurements": MEASUREMENTS, "outliers": OUTLIERS, "seed": 0}
     # Losses have said what they have to say after 20,000 steps; the descent's error goes on falling.
