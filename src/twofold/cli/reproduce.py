@@ -77,7 +77,7 @@ def reproduce(
     """
     from twofold.experiments import load
     from twofold.experiments.experiment import Choice
-    from twofold.experiments.pages import lines, summary
+    from twofold.experiments.pages import lines, overview, summary
     from twofold.experiments.runner import checks_of
 
     chosen = _names(names)
@@ -86,6 +86,7 @@ def reproduce(
     experiments = [load(name) for name in chosen]
     opened = [_open(experiment, quick, out, force) for experiment in experiments]
     said: dict[str, Any] = {}
+    summaries: list[tuple[str, str]] = []
     sections, broken = [], []
     for experiment, results in zip(experiments, opened, strict=True):
         cells = experiment.cells(choice)
@@ -94,6 +95,7 @@ def reproduce(
         checks = checks_of(experiment, cells, results)
         files, part = _write(experiment, cells, results, checks, out, choice)
         sections.append(part)
+        summaries.append((experiment.title, summary(checks)))
         said[experiment.name] = {
             "files": files, "computed": outcome.computed, "kept": outcome.kept,
             "checks": [{"holds": c.holds, "expected": c.expected, "found": c.found} for c in checks],
@@ -102,7 +104,7 @@ def reproduce(
             say(f"{experiment.title}: {summary(checks)}")
             for verdict, expected, found in lines(checks):
                 say(f"  {verdict}: {expected}: {found}")
-    page = _report(sections, opened, out, quick)
+    page = _report([overview(summaries), *sections], opened, out, quick)
     if as_json:
         say_json({"experiments": said, "report": str(page), "broken": broken})
     else:

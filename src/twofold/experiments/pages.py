@@ -13,7 +13,7 @@ from twofold.report import Section
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-VERDICTS = {True: "holds", False: "does not hold", None: "not decided"}
+VERDICTS = {True: "✓ holds", False: "✗ does not hold", None: "not decided"}
 
 
 def lines(checks: Sequence[Check]) -> list[list[str]]:
@@ -42,6 +42,11 @@ def section(
         ["verdict", "expected", "found"],
         [f"twofold reproduce {experiment.name}"],
     )
+
+
+def overview(summaries: Sequence[tuple[str, str]]) -> Section:
+    """The first section of the report: how many checks hold, by experiment."""
+    return Section("In short", table=summaries, head=["experiment", "found"])
 
 
 def summary(checks: Sequence[Check]) -> str:
