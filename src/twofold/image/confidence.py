@@ -2,17 +2,20 @@
 
 An inlier lies near its prediction m, an outlier has a value drawn from a law q of its own:
 
-    p(y | inlier)  = (1−t)·Laplace(y − m; b) + t·1                 b: local mean error of the prediction
-    p(y | outlier) = q(y)                                          q: histogram of the outliers' values
-    P(outlier | y) = π·q(y) / (π·q(y) + (1−π)·p(y | inlier))
+    p(y | inlier)  = (1−t)·((1−v)·L(y − m; b) + v·L(y − m; 3b)) + t·1      b: local mean error of the prediction
+    p(y | outlier) = q(y)                                                  q: histogram of the outliers' values
+    P(outlier | y) = π·q(y) / (π·q(y) + (1−π)·p(y | inlier))               L: Laplace's law
 
 π, q and b are re-estimated from P (expectation maximization). Nothing is assumed about the noise: where it is salt
 and pepper, q turns into two spikes, and an entry of any other value is hardly ever taken for an outlier; where it is
-uniform, q stays flat. The uniform share t stands for inliers that no neighbour foretells: frames, thin lines, glints.
+uniform, q stays flat. The share v is predicted worse than its surroundings: edges, fine texture. The uniform share t
+stands for inliers that no neighbour foretells: frames, thin lines, glints.
 
-A sensor clips: where the scene is at the end of the range, an inlier has exactly that value with a probability, not a
-density: P(scene beyond the end). Decisions are made without it, on the safe side: an outlier that is kept does harm,
-and a black or white entry that is predicted does not. The probability that is reported counts it in (``clipped``).
+The probability that is reported is taken at its word, and two things more are counted in (``reported``). A sensor
+clips: where the scene is at the end of the range, an inlier has exactly that value with a probability, not a density,
+P(scene beyond the end). And what no neighbour foretells rarely reaches across the whole range: after t stands
+L(y − m; REACH) in place of 1. Decisions are made without either, on the safe side: an outlier that is kept does harm,
+and a black or white entry that is predicted does not.
 """
 
 from __future__ import annotations
@@ -30,6 +33,8 @@ BINS = 256
 WINDOW = 5  # pixels, for the local error of the prediction
 MIN_ERROR = 0.004  # one grey level of an 8-bit image
 TAIL = 0.003  # share of inliers that the prediction misses by far: sharp lines, glints
+REACH = 0.3  # mean size of such a miss
+ROUGH, SPREAD = 0.04, 3.0  # share of inliers that are predicted worse than their surroundings, and how much worse
 EM_ROUNDS = 5
 # In a picture of few colours the outliers' histogram becomes that of the picture, and everything an outlier: where a
 # decision runs away like that, it is made again with the outliers' law kept uniform.
@@ -88,7 +93,7 @@ def outlier_probability(
     overlay: Tensor | None = None,
     polarity: Polarity = "both",
     grouped: bool = False,
-    clipped: bool = False,
+    reported: bool = False,
 ) -> Tensor:
     """P(outlier | y) for each entry.
 
@@ -106,8 +111,8 @@ def outlier_probability(
         Sign that an outlier's y − prediction may have.
     grouped : bool, default False
         All channels of a pixel are outliers together.
-    clipped : bool, default False
-        Read off ``start`` what there is to learn, and count in that sensors clip.
+    reported : bool, default False
+        Read off ``start`` what there is to learn, and give a probability that can be taken at its word.
 
     Returns
     -------
@@ -123,10 +128,10 @@ def outlier_probability(
     (True, True)
     """
     known = torch.ones_like(y) if observed is None else observed.to(y)
-    P = _mixture(y, prediction, start, known, polarity, grouped, learned=True, clipped=clipped)
+    P = _mixture(y, prediction, start, known, polarity, grouped, learned=True, reported=reported)
     if _share(P, known) > RUNAWAY:
         start = start if _share(start, known) < RUNAWAY else torch.zeros_like(start)
-        P = _mixture(y, prediction, start, known, polarity, grouped, learned=False, clipped=clipped)
+        P = _mixture(y, prediction, start, known, polarity, grouped, learned=False, reported=reported)
     # A value that many neighbours share was no outlier, or one that did no harm: frames, flat black areas.
     drawn_over = overlay is not None and bool(overlay.any())
     common = common_nearby(y, known, _share(P, known), P, alone=not drawn_over)
@@ -232,21 +237,23 @@ def beyond(prediction: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 def _mixture(
     y: Tensor, prediction: Tensor, start: Tensor, known: Tensor, polarity: Polarity, grouped: bool,
-    *, learned: bool, clipped: bool,
+    *, learned: bool, reported: bool,
 ) -> Tensor:  # fmt: skip
-    """Expectation maximization; ``learned=False`` keeps the outliers' law uniform, ``clipped`` makes it one round."""
+    """Expectation maximization; one round where ``reported``. ``learned=False`` keeps the outliers' law uniform."""
     error = y - prediction
     bins = (y.clamp(0, 1) * (BINS - 1)).round().long()
     sign = (error * known).sum(0, keepdim=True).expand_as(error) if grouped else error
     possible = torch.ones_like(y) if polarity == "both" else ((sign > 0) == (polarity == "bright")).to(y)
     P = start
     core = 1 - P
-    for _ in range(1 if clipped else EM_ROUNDS):
+    for _ in range(1 if reported else EM_ROUNDS):
         b = local_error(error.abs(), core * known)
         share = min(max(_share(P, known), 1e-4), 0.95)
         u = error.abs() / b
-        near, far = (1 - TAIL) * torch.exp(-u), TAIL * (2 * b)
-        if clipped:
+        rough = torch.exp(-u / SPREAD) / SPREAD
+        near, far = (1 - TAIL) * torch.lerp(torch.exp(-u), rough, ROUGH), TAIL * (2 * b)
+        if reported:
+            far = far * torch.exp(-error.abs() / REACH) / (2 * REACH)
             low, high = beyond(prediction, b)
             mass = torch.where(bins == 0, low, torch.where(bins == BINS - 1, high, 0.0))
             near = near.maximum((1 - TAIL) * mass * (BINS - 1) * (2 * b))

@@ -111,10 +111,10 @@ class DecidedOutliers:
         y, x = self.problem.values, self.problem.measured(x)
         return x + held_out(y - x, self.trust, folds=self.folds, generator=self.generator)
 
-    def _judged(self, prediction: Tensor, *, clipped: bool = False) -> Tensor:
+    def _judged(self, prediction: Tensor, *, reported: bool = False) -> Tensor:
         return outlier_probability(
             self.problem.values, prediction, self.probability, observed=self.problem.observed,
-            overlay=self.overlay, polarity=self.polarity, grouped=self.grouped, clipped=clipped,
+            overlay=self.overlay, polarity=self.polarity, grouped=self.grouped, reported=reported,
         )  # fmt: skip
 
     def restored(self, x: Tensor, smooth: Tensor) -> Restored:
@@ -123,7 +123,7 @@ class DecidedOutliers:
         The smooth fit plus kriging of what it misses; the entries that are trusted stay as they are, unless they are
         noisy.
         """
-        y, P = self.problem.values, self._judged(self._prediction(x), clipped=True)
+        y, P = self.problem.values, self._judged(self._prediction(x), reported=True)
         if self.problem.operator is not None:
             image = corrected(smooth, y, self.trust, self.problem.operator)
             return Restored(image, P, torch.full_like(image, torch.nan), 0.0)
