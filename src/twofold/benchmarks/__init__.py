@@ -9,7 +9,20 @@ if TYPE_CHECKING:
 
 GROUPS = {
     "matrix": ("headline", "grid", "hard", "noise", "missing", "rows", "sensing", "video", "phase"),
-    "image": ("salt", "random", "own", "kinds", "operators", "clean", "presets", "seeds", "steps", "width", "prior"),
+    "image": (
+        "salt",
+        "random",
+        "own",
+        "kinds",
+        "operators",
+        "clean",
+        "presets",
+        "seeds",
+        "steps",
+        "width",
+        "prior",
+        "speed",
+    ),
 }
 """Benchmark → names of its groups; here so that the help can list them at no cost."""
 
