@@ -15,9 +15,13 @@ from numpy.typing import NDArray
 
 import twofold.image.withheld
 from twofold import baselines, datasets
+from twofold.history import History
+from twofold.image.fitting import NetworkFit, decided_outliers
+from twofold.image.presets import PRESETS
 from twofold.image.recover import recover_image
 from twofold.image.withheld import SHARE, squared_error, still_gains, withheld_entries
 from twofold.metrics import psnr
+from twofold.problem import Problem
 
 Array = NDArray[Any]
 
@@ -116,6 +120,22 @@ def test_a_further_network_gains_where_errors_are_independent() -> None:
     assert still_gains(images[:2], y, good, withheld)
     assert not still_gains(images[:1].repeat(2, 1, 1, 1), y, good, withheld)
     assert not still_gains(torch.stack([images[0], images[0] + 0.5]), y, good, withheld)
+
+
+def test_a_network_that_followed_outliers_does_not_fill_their_places() -> None:
+    truth = torch.from_numpy(picture("coffee", 64).transpose(2, 0, 1) / 255).float()
+    y = truth.clone()
+    bad = torch.rand(y.shape, generator=torch.Generator().manual_seed(0)) < 0.4
+    y[bad] = 1.0
+    fit = NetworkFit(
+        Problem(y), PRESETS["fast"], "both", False, 500.0, None, 0, History(), withheld=withheld_entries(y.shape, 0)
+    )
+    decided = decided_outliers(Problem(y), bad.float(), "both", False, 0)
+    x = truth + 0.02
+    fit.first = truth + 0.021  # as far from the truth: their mean is what fills
+    torch.testing.assert_close(fit._smooth(x, decided), truth + 0.0205)
+    fit.first = 0.5 * (truth + y.mean((1, 2), keepdim=True))  # drawn towards the outliers
+    assert fit._smooth(x, decided) is x
 
 
 def test_docstrings() -> None:
