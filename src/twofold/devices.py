@@ -1,6 +1,9 @@
-"""Where to compute: one check for every function and command that takes a device."""
+"""Where to compute: one check for every function and command that takes a device, and how to take one core only."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -33,3 +36,21 @@ def as_device(device: torch.device | str | None, default: torch.device | str = "
         reason = str(error).splitlines()[0]
         raise ValueError(f"device={device!r}: not available here ({reason}); 'cpu' always is") from None
     return chosen
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """PyTorch with one thread for a while.
+
+    Examples
+    --------
+    >>> with one_thread():
+    ...     torch.get_num_threads()
+    1
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -36,12 +36,10 @@ class Outcome:
 @pytest.fixture(autouse=True)
 def one_thread():
     """Threads that wait for each other cost far more than these tiny images and matrices do."""
-    import torch
+    from twofold.devices import one_thread
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with one_thread():
+        yield
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
+from twofold import devices
 from twofold.benchmarks.cases import Cell
 from twofold.benchmarks.results import Results
 from twofold.experiments import (
@@ -36,10 +37,8 @@ from twofold.experiments.runner import checks_of, records_of, run
 @pytest.fixture(autouse=True)
 def one_thread():
     """As the runner computes parts."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with devices.one_thread():
+        yield
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -17,6 +17,7 @@ from skimage.data import astronaut, camera
 import twofold.image.confidence
 import twofold.image.kriging
 import twofold.image.recover
+from twofold import devices
 from twofold.history import History
 from twofold.image.fitting import NetworkFit
 from twofold.image.presets import PRESETS
@@ -51,10 +52,8 @@ def best_median(truth: Image, noisy: Image) -> float:
 @pytest.fixture(autouse=True, scope="module")
 def one_thread() -> Iterator[None]:
     """Images this small are slower with more."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with devices.one_thread():
+        yield
 
 
 @cache

@@ -10,20 +10,10 @@ if TYPE_CHECKING:
 GROUPS = {
     "matrix": ("headline", "grid", "hard", "noise", "missing", "rows", "sensing", "video", "phase"),
     "image": (
-        "salt",
-        "random",
-        "own",
-        "kinds",
-        "operators",
-        "clean",
-        "presets",
-        "seeds",
-        "steps",
-        "width",
-        "prior",
-        "speed",
+        "salt", "random", "own", "kinds", "operators", "clean", "presets", "seeds",
+        "steps", "width", "prior", "speed",
     ),
-}
+}  # fmt: skip
 """Benchmark → names of its groups; here so that the help can list them at no cost."""
 
 NAMES = tuple(GROUPS)

@@ -272,20 +272,10 @@ def count(cells: Sequence[Cell], jobs: int | None = None) -> Iterator[tuple[Cell
 
 
 def _count(index: int, function: Callable[[Mapping[str, Any]], Facts], settings: Mapping[str, Any]) -> Any:
-    with _silent(), _one_thread():
+    from twofold.devices import one_thread
+
+    with _silent(), one_thread():
         return index, function(settings)
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextlib.contextmanager

@@ -85,16 +85,16 @@ def _photograph(device: str | None) -> _Part:
     with ProgressBar("photograph") as progress:
         solution = recover_image(corrupted, preset=PRESET, seed=_SEED, device=device, observer=progress)
     median, window = _best_median(clean, corrupted)
+    expected = solution.expected_psnr
     facts = [
         ("PSNR of the corrupted photograph", f"{psnr(clean, corrupted):.1f} dB"),
         (f"PSNR of the best median filter ({window}×{window}, chosen knowing the truth)", f"{median:.1f} dB"),
         ("PSNR of twofold, told nothing", f"{psnr(clean, solution.image):.1f} dB"),
+        *([] if expected is None else [("PSNR that twofold expects, told nothing", f"{expected:.1f} dB")]),
         ("entries taken for outliers", _share(solution.outlier_fraction, float((clean != corrupted).mean()))),
         ("time", f"{solution.seconds:.0f} s, {solution.n_steps} steps"),
         ("status", str(solution.status)),
     ]
-    if solution.expected_psnr is not None:
-        facts.insert(3, ("PSNR that twofold expects, told nothing", f"{solution.expected_psnr:.1f} dB"))
     _say_table(facts)
     figure = image_figure(corrupted, solution.image, solution.outlier_probability, truth=clean)
     section = Section(

@@ -274,6 +274,7 @@ def _write(run: _Run, target: Path, picture: Picture, solution: Any) -> None:
 
 
 def _facts(run: _Run, source: Path, target: Path, solution: Any) -> dict[str, Any]:
+    expected = solution.expected_psnr
     return {
         "input": str(source),
         "output": str(target),
@@ -284,7 +285,7 @@ def _facts(run: _Run, source: Path, target: Path, solution: Any) -> dict[str, An
         "shape": list(solution.image.shape),
         "dtype": str(solution.image.dtype),
         "outlier_fraction": solution.outlier_fraction,
-        "expected_psnr": solution.expected_psnr if math.isfinite(solution.expected_psnr or math.inf) else None,
+        "expected_psnr": None if expected == math.inf else expected,  # JSON knows no infinity
         "noise": solution.noise,
         "status": solution.status.code,
         "success": solution.status.success,

@@ -128,8 +128,9 @@ def checks(records: Sequence[Record]) -> list[Check]:
 def remarks(records: Sequence[Record]) -> list[str]:
     """How far alpha may be off for each method, and where the descent departs from the convex program."""
     said, apart = [], []
-    for (n, method), curve in curves(records).items():
-        program = curves(records).get((n, PROGRAM), {})
+    found = curves(records)
+    for (n, method), curve in found.items():
+        program = found.get((n, PROGRAM), {})
         if method == DESCENT:
             apart += [
                 f"n={n}, {ratio:g}: {curve[ratio]:.1e}"

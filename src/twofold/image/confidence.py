@@ -133,8 +133,8 @@ def outlier_probability(
         start = start if _share(start, known) < RUNAWAY else torch.zeros_like(start)
         P = _mixture(y, prediction, start, known, polarity, grouped, learned=False, reported=reported)
     # A value that many neighbours share was no outlier, or one that did no harm: frames, flat black areas.
-    drawn_over = overlay is not None and bool(overlay.any())
-    common = common_nearby(y, known, _share(P, known), P, alone=not drawn_over)
+    alone = overlay is None or not bool(overlay.any())
+    common = common_nearby(y, known, _share(P, known), P, alone=alone)
     if overlay is not None:
         common &= ~overlay
     P = torch.where(common, P.clamp(max=KEPT), P)

@@ -15,6 +15,7 @@ from twofold.image.checkpoint import State, part, prefixed
 from twofold.image.identify import StableSet, identify
 from twofold.image.polish import DecidedOutliers, polish
 from twofold.image.presets import Preset
+from twofold.image.withheld import misfit
 from twofold.models.network import NetworkSignal
 from twofold.outliers import DualOutliers, Polarity
 from twofold.problem import Problem
@@ -160,8 +161,8 @@ class NetworkFit:
         if self.withheld is None:
             return smooth
         # A network that followed outliers in act 1, before they were found, is of no use: withheld entries tell.
-        y, good = self.problem.values, (1 - decided.probability) * self.withheld
-        half, last = (float((good * (y - image) ** 2).sum()) for image in (smooth, x))
+        y, good = self.problem.values, 1 - decided.probability
+        half, last = (misfit(image, y, good, self.withheld) for image in (smooth, x))
         return smooth if half <= FOLLOWED * last else x
 
     def _begin_polish(self, outlier: Tensor) -> None:
@@ -246,8 +247,7 @@ def decided_outliers(
     """Outliers that start from a probability; the seed draws who is held out."""
     return DecidedOutliers(
         problem, probability, polarity=polarity, grouped=grouped, folds=FOLDS,
-        generator=torch.Generator().manual_seed(seed), overlay=overlay,
-        withheld=withheld,
+        generator=torch.Generator().manual_seed(seed), overlay=overlay, withheld=withheld,
     )  # fmt: skip
 
 

@@ -140,9 +140,8 @@ class DecidedOutliers:
         y, withheld = self.problem.values, self.withheld
         if withheld is None:
             return torch.full_like(y, torch.nan)
-        known = good if self.problem.observed is None else good * self.problem.observed
         missed, _ = predicted(y - smooth, self.trust * ~withheld, smooth)
-        return squared_error(self.trust, y - smooth - missed, known, withheld)
+        return squared_error(self.trust, y - smooth - missed, good, withheld)
 
 
 def cool_down(step: int, n_steps: int, top: float) -> float:

@@ -99,8 +99,8 @@ class Run:
         """Tile by tile, both acts for each network; then one decision for all of them."""
         y = self.pixels.values
         if isinstance(self.pixels, Pixels) and self.pixels.high == self.pixels.low:
-            nothing = torch.zeros_like(y)
-            return self._solution(y, nothing, Status("recovered", True, "The image is constant."), error=nothing)
+            zero = torch.zeros_like(y)
+            return self._solution(y, zero, Status("recovered", True, "The image is constant."), error=zero)
         tiles, canvas, first = self.tiles, Canvas(y), 0
         state = None if self.checkpoint is None else self.checkpoint.state
         if state is not None:

@@ -52,6 +52,11 @@ def withheld_entries(shape: tuple[int, ...], seed: int) -> Tensor | None:
     return single | pixel
 
 
+def misfit(image: Tensor, y: Tensor, good: Tensor, withheld: Tensor) -> float:
+    """Squared error of an image at withheld entries, each weighed by how likely it is no outlier."""
+    return float((good * withheld * (y - image) ** 2).sum())
+
+
 def still_gains(images: Tensor, y: Tensor, good: Tensor, withheld: Tensor) -> bool:
     """Whether the last of the networks took off at least LEAST_GAIN of the squared error of the mean image.
 
@@ -65,8 +70,7 @@ def still_gains(images: Tensor, y: Tensor, good: Tensor, withheld: Tensor) -> bo
     """
     if len(images) < 2:
         return True
-    weight = good * withheld
-    before, after = (float((weight * (y - x.mean(0)) ** 2).sum()) for x in (images[:-1], images))
+    before, after = (misfit(some.mean(0), y, good, withheld) for some in (images[:-1], images))
     return after < (1 - LEAST_GAIN) * before
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest.mock import patch
 
 import torch
 
+from twofold.devices import one_thread
 from twofold.image.presets import Preset
 
 Context = Callable[[], AbstractContextManager[Any]]
@@ -27,16 +28,6 @@ class Change:
         return replace(preset, **self.constants)
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _optimizer(make: Callable[..., torch.optim.Optimizer], **options: Any) -> Context:
     """``make`` in place of Adam with a short memory."""
 
@@ -48,9 +39,11 @@ def _optimizer(make: Callable[..., torch.optim.Optimizer], **options: Any) -> Co
 
 _ADAM = torch.optim.Adam
 
+AS_IT_IS = Change()
+
 CHANGES = {
-    "as it is": Change(),
-    "one thread": Change(during=_one_thread),
+    "as it is": AS_IT_IS,
+    "one thread": Change(during=one_thread),
     "float32 throughout, no bfloat16": Change(
         during=lambda: patch("twofold.models.network._bf16_helps", lambda device: False)
     ),

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from twofold.benchmarks.cases import Answer, Case, Solver
-from twofold.benchmarks.image.changes import CHANGES
+from twofold.benchmarks.image.changes import AS_IT_IS, CHANGES, Change
 from twofold.benchmarks.image.objective import Picture
 
 Run = Callable[[], Answer]
@@ -20,39 +20,22 @@ PRIOR_STEPS = 2000
 """Of deep image priors; their image is at its best before that, where it overfits at all."""
 
 
-def twofold_image(data: Picture, *, preset: str = "balanced", width: int | None = None, times: float = 1.0) -> Run:
-    """twofold with a preset; with another width, or so many times its steps, where that is what is asked."""
+def twofold_image(data: Picture, *, preset: str = "balanced", change: Change = AS_IT_IS, times: float = 1.0) -> Run:
+    """twofold with a preset; with one thing changed, or so many times its steps, where that is what is asked."""
     from twofold.image.presets import PRESETS
     from twofold.image.recover import recover_image
 
-    chosen = PRESETS[preset]
-    if width is not None:
-        chosen = replace(chosen, width=width)
+    chosen = change.of(PRESETS[preset])
     steps = None if times == 1.0 else round(times * (chosen.identify_steps + chosen.polish_steps))
     through: dict[str, Any] = (
         {} if data.instrument is None else {"operator": data.instrument.forward, "shape": data.clean.shape}
     )
 
     def run() -> Answer:
-        solution = recover_image(data.noisy, mask=data.mask, preset=chosen, steps=steps, **through)
+        with change.during():
+            solution = recover_image(data.noisy, mask=data.mask, preset=chosen, steps=steps, **through)
         facts = {"status": solution.status.code, "steps": solution.n_steps}
         return Answer(solution, facts, "" if solution.status.success else str(solution.status))
-
-    return run
-
-
-def changed(data: Picture, *, name: str) -> Run:
-    """twofold with one thing changed, by its name in CHANGES."""
-    from twofold.image.presets import PRESETS
-    from twofold.image.recover import recover_image
-
-    change = CHANGES[name]
-    preset = change.of(PRESETS["balanced"])
-
-    def run() -> Answer:
-        with change.during():
-            solution = recover_image(data.noisy, preset=preset)
-        return Answer(solution, {"steps": solution.n_steps})
 
     return run
 
@@ -94,9 +77,12 @@ BALANCED = Solver("twofold, balanced", twofold_image)
 BEST = Solver("twofold, best", partial(twofold_image, preset="best"))
 LONGER = Solver("twofold, balanced, three times the steps", partial(twofold_image, times=3.0))
 WIDTHS = tuple(
-    Solver(f"twofold, balanced, width {width}", partial(twofold_image, width=width)) for width in (16, 32, 64, 128)
+    Solver(f"twofold, balanced, width {width}", partial(twofold_image, change=Change({"width": width})))
+    for width in (16, 32, 64, 128)
 )
-CHANGED = tuple(Solver(f"twofold, balanced, {name}", partial(changed, name=name)) for name in CHANGES)
+CHANGED = tuple(
+    Solver(f"twofold, balanced, {name}", partial(twofold_image, change=change)) for name, change in CHANGES.items()
+)
 
 MEDIAN = Solver(
     "best median of 3, 5, 7 (chosen by the truth)",
