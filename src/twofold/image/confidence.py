@@ -9,7 +9,8 @@ An inlier lies near its prediction m, an outlier has a value drawn from a law q 
 π, q and b are re-estimated from P (expectation maximization). Nothing is assumed about the noise: where it is salt
 and pepper, q turns into two spikes, and an entry of any other value is hardly ever taken for an outlier; where it is
 uniform, q stays flat. The share v is predicted worse than its surroundings: edges, fine texture. The uniform share t
-stands for inliers that no neighbour foretells: frames, thin lines, glints.
+stands for inliers that no neighbour foretells: frames, thin lines, glints; where several channels are missed alike,
+they speak for each other (:mod:`twofold.image.details`).
 
 The probability that is reported is taken at its word, and two things more are counted in (``reported``). A sensor
 clips: where the scene is at the end of the range, an inlier has exactly that value with a probability, not a density,
@@ -26,6 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from twofold.image.details import REACH, without_details
 from twofold.image.overlays import shifted
 from twofold.outliers import Polarity
 
@@ -33,7 +35,6 @@ BINS = 256
 WINDOW = 5  # pixels, for the local error of the prediction
 MIN_ERROR = 0.004  # one grey level of an 8-bit image
 TAIL = 0.003  # share of inliers that the prediction misses by far: sharp lines, glints
-REACH = 0.3  # mean size of such a miss
 ROUGH, SPREAD = 0.04, 3.0  # share of inliers that are predicted worse than their surroundings, and how much worse
 EM_ROUNDS = 5
 # In a picture of few colours the outliers' histogram becomes that of the picture, and everything an outlier: where a
@@ -128,10 +129,10 @@ def outlier_probability(
     (True, True)
     """
     known = torch.ones_like(y) if observed is None else observed.to(y)
-    P = _mixture(y, prediction, start, known, polarity, grouped, learned=True, reported=reported)
+    P = _mixture(y, prediction, start, known, polarity, grouped, learned=True, reported=reported, drawn=overlay)
     if _share(P, known) > RUNAWAY:
         start = start if _share(start, known) < RUNAWAY else torch.zeros_like(start)
-        P = _mixture(y, prediction, start, known, polarity, grouped, learned=False, reported=reported)
+        P = _mixture(y, prediction, start, known, polarity, grouped, learned=False, reported=reported, drawn=overlay)
     # A value that many neighbours share was no outlier, or one that did no harm: frames, flat black areas.
     alone = overlay is None or not bool(overlay.any())
     common = common_nearby(y, known, _share(P, known), P, alone=alone)
@@ -237,7 +238,7 @@ def beyond(prediction: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 def _mixture(
     y: Tensor, prediction: Tensor, start: Tensor, known: Tensor, polarity: Polarity, grouped: bool,
-    *, learned: bool, reported: bool,
+    *, learned: bool, reported: bool, drawn: Tensor | None,
 ) -> Tensor:  # fmt: skip
     """Expectation maximization; one round where ``reported``. ``learned=False`` keeps the outliers' law uniform."""
     error = y - prediction
@@ -246,6 +247,8 @@ def _mixture(
     possible = torch.ones_like(y) if polarity == "both" else ((sign > 0) == (polarity == "bright")).to(y)
     P = start
     core = 1 - P
+    # The channels of a drawn letter agree as well.
+    evidence = known if drawn is None else known * ~drawn
     for _ in range(1 if reported else EM_ROUNDS):
         b = local_error(error.abs(), core * known)
         share = min(max(_share(P, known), 1e-4), 0.95)
@@ -263,4 +266,6 @@ def _mixture(
             odds = (odds * known).sum(0, keepdim=True).expand_as(odds)
         P = torch.sigmoid(odds + math.log(share / (1 - share))) * possible
         core = (1 - P) * near / (near + far)
+        if not grouped:
+            P = without_details(P, error, b, (near + far) / (2 * b), law, share, evidence) * possible
     return P
