@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -19,7 +20,7 @@ import twofold.image.kriging
 import twofold.image.recover
 from twofold import devices
 from twofold.history import History
-from twofold.image.fitting import NetworkFit
+from twofold.image.fitting import NetworkFit, shared_steps
 from twofold.image.presets import PRESETS
 from twofold.image.recover import recover_image
 from twofold.metrics import psnr
@@ -91,6 +92,17 @@ def test_three_times_the_steps_make_three_networks_whose_average_is_better_than_
     together = recover_image(noisy, preset="fast", steps=240)
     assert psnr(truth, together.image) > np.mean(alone)
     assert together.n_steps == 240
+
+
+def test_a_small_image_gets_several_networks_and_a_tile_does_not() -> None:
+    preset = replace(PRESETS["balanced"], identify_steps=8, polish_steps=4, n_small=3)
+    noisy = salted(np.full((40, 36), 90, np.uint8), 0.2)
+    assert (
+        recover_image(noisy, preset=preset).n_steps
+        == 3 * recover_image(noisy, preset=replace(preset, n_small=1)).n_steps
+    )
+    assert shared_steps(PRESETS["balanced"], None, 128 * 128, 128 * 128) == (4, None)
+    assert shared_steps(PRESETS["balanced"], None, 128 * 128, 1024 * 1024) == (1, None)
 
 
 @pytest.mark.parametrize(("steps", "pace"), [(None, 50), (40, 25), (480, 50)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from twofold.image.presets import PRESETS
 from twofold.image.recover import recover_image
 from twofold.image.through import corrected, measured
 from twofold.metrics import psnr
@@ -21,6 +23,7 @@ ROWS, COLUMNS = np.mgrid[:96, :80]
 GREY = (0.5 + 0.25 * np.sin(ROWS / 11) + 0.2 * np.cos(COLUMNS / 9)).astype(np.float32)
 COLOUR = np.stack([GREY, GREY[::-1], 1 - GREY], axis=2)
 CPU = torch.device("cpu")
+ONE_NETWORK = replace(PRESETS["balanced"], n_small=1)
 
 
 def halved(x: Tensor) -> Tensor:
@@ -48,7 +51,7 @@ def struck(y: np.ndarray, share: float, value: float = 1.0) -> tuple[np.ndarray,
 @pytest.mark.parametrize("image", [GREY, COLOUR], ids=["grey", "colour"])
 def test_down_sampling_with_impulses(image: np.ndarray) -> None:
     y, where = struck(seen(halved, image), 0.15)
-    solution = recover_image(y, operator=halved, shape=image.shape)
+    solution = recover_image(y, operator=halved, shape=image.shape, preset=ONE_NETWORK)
     assert (solution.image.shape, solution.image.dtype) == (image.shape, np.float32)
     assert solution.outlier_probability.shape == y.shape
     enlarged = np.repeat(np.repeat(y, 2, axis=0), 2, axis=1)
@@ -88,7 +91,7 @@ def test_inpainting_keeps_what_was_measured() -> None:
     kept = np.random.default_rng(1).random(GREY.shape) < 0.6
     y, where = struck(GREY[kept], 0.1)
     operator = LinearMap.entries(torch.from_numpy(kept))
-    solution = recover_image(y, operator=operator, shape=GREY.shape)
+    solution = recover_image(y, operator=operator, shape=GREY.shape, preset=ONE_NETWORK)
     assert solution.outliers.shape == y.shape
     assert psnr(GREY, np.clip(solution.image, 0, 1)) > 28
     trusted = (solution.outlier_probability < 0.01) & ~where
@@ -99,7 +102,7 @@ def test_blur_of_bytes_comes_back_in_bytes() -> None:
     clean = np.rint(255 * COLOUR).astype(np.uint8)
     y = np.rint(seen(blurred, clean.astype(np.float32))).astype(np.uint8)
     noisy, _ = struck(y, 0.1, 255)
-    solution = recover_image(noisy, operator=blurred)
+    solution = recover_image(noisy, operator=blurred, preset=ONE_NETWORK)
     assert (solution.image.shape, solution.image.dtype) == (clean.shape, np.uint8)
     inside = (slice(4, -4), slice(4, -4))
     assert psnr(clean[inside], solution.image[inside]) > 27

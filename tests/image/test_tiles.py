@@ -44,7 +44,7 @@ def test_weights_add_up_and_equal_shares_come_back_to_the_bit() -> None:
 
 
 def test_a_tiled_picture_has_no_seams_and_keeps_its_good_entries() -> None:
-    rows, columns = np.mgrid[:200, :260]
+    rows, columns = np.mgrid[:140, :260]
     clean = (120 + 60 * np.sin(rows / 17) + 50 * np.cos(columns / 13)).astype(np.uint8)
     noisy = salt_and_pepper(clean, 0.3, random_state=0)
     tiled = recover_image(noisy, tile=128, preset="fast")
@@ -55,7 +55,7 @@ def test_a_tiled_picture_has_no_seams_and_keeps_its_good_entries() -> None:
     # Differences between neighbours are no larger at the tiles' edges than elsewhere.
     error = np.abs(np.diff(tiled.image.astype(float) - clean, axis=1)).mean(axis=0)
     edges = sorted(
-        {t.columns.start for t in tiles_of(200, 260, 128)} | {t.columns.stop for t in tiles_of(200, 260, 128)}
+        {t.columns.start for t in tiles_of(140, 260, 128)} | {t.columns.stop for t in tiles_of(140, 260, 128)}
     )
     inner = [edge - 1 for edge in edges if 0 < edge < 260]
     assert error[inner].max() < error.mean() + 6 * error.std()
@@ -85,7 +85,7 @@ def test_a_checkpoint_goes_on_within_a_tile(tmp_path, monkeypatch) -> None:
 
 
 def test_a_time_limit_takes_steps_away_and_is_refused_where_nothing_fits() -> None:
-    noisy = salt_and_pepper(np.full((160, 160), 90, np.uint8), 0.2, random_state=0)
+    noisy = salt_and_pepper(np.full((64, 64), 90, np.uint8), 0.2, random_state=0)
     with pytest.raises(ValueError, match=r"time_limit=0.01: about \d+ s or more are accepted"):
         recover_image(noisy, time_limit=0.01)
     with pytest.raises(ValueError, match="not accepted with steps"):

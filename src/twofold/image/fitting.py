@@ -260,24 +260,35 @@ def size_share(n_pixels: int) -> float:
     return min(1.0, math.sqrt(math.sqrt(n_pixels) / FULL_SIZE))
 
 
-def shared_steps(preset: Preset, steps: int | None, n_pixels: int) -> tuple[int, int | None]:
+def nominal_steps(preset: Preset, size: tuple[int, ...]) -> float:
+    """Of all networks together, for an image of size (H, W) in one piece, where neither steps nor time are given."""
+    n_pixels = size[0] * size[1]
+    return preset.networks_for(n_pixels) * _steps_of_one(preset, n_pixels)
+
+
+def _steps_of_one(preset: Preset, n_pixels: int) -> float:
+    return size_share(n_pixels) * (preset.identify_steps + preset.polish_steps)
+
+
+def shared_steps(preset: Preset, steps: int | None, n_pixels: int, n_whole: int) -> tuple[int, int | None]:
     """How many networks so many steps are for, and each one's share of them; None: the preset's own steps.
+
+    ``n_pixels`` are those of the tile, ``n_whole`` those of the whole image.
 
     More than the preset's steps are for further networks, whose average is better; for one network, going on makes
     some images better and others worse.
 
     >>> from twofold.image.presets import PRESETS
     >>> for steps in (None, 100, 220, 700):
-    ...     print(shared_steps(PRESETS["balanced"], steps, 512 * 512))
+    ...     print(shared_steps(PRESETS["balanced"], steps, 512 * 512, 512 * 512))
     (1, None)
     (1, 100)
     (1, 220)
     (3, 233)
     """
     if steps is None:
-        return preset.n_networks, None
-    nominal = size_share(n_pixels) * (preset.identify_steps + preset.polish_steps)
-    n_networks = max(preset.n_networks, round(steps / nominal))
+        return preset.networks_for(n_whole), None
+    n_networks = max(preset.n_networks, round(steps / _steps_of_one(preset, n_pixels)))
     return n_networks, max(steps // n_networks, 1)
 
 

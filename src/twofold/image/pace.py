@@ -32,18 +32,22 @@ class Pace:
         Once deciding who is an outlier.
     overlays : float
         Looking for what was drawn over the picture, once.
-    steps : int
-        Of one network, where time does not matter.
+    steps, n_networks : int
+        Of one network, and how many of them, where time does not matter.
     """
 
     step: float
     decision: float
     overlays: float
     steps: int
+    n_networks: int
 
     @classmethod
-    def of(cls, problem: Problem, preset: Preset) -> Pace:
-        """Measure it, by three steps and a decision whose results are thrown away."""
+    def of(cls, problem: Problem, preset: Preset, n_pixels: int) -> Pace:
+        """Measure it, by three steps and a decision whose results are thrown away.
+
+        ``problem`` is one tile's, ``n_pixels`` are those of the whole image.
+        """
         y = problem.values
         fit = NetworkFit(problem, preset, "both", False, 500.0, None, 0, History())
         x = fit.signal.value().detach()
@@ -63,24 +67,25 @@ class Pace:
         started = perf_counter()
         if problem.operator is None:
             overlays(y, problem.observed)
-        return cls(step, decision, perf_counter() - started, fit.n_identify + fit.n_polish)
+        steps = fit.n_identify + fit.n_polish
+        return cls(step, decision, perf_counter() - started, steps, preset.networks_for(n_pixels))
 
     def seconds(self, preset: Preset) -> float:
         """For one tile, with the preset's steps."""
-        return preset.n_networks * self.steps * self.step + self._besides(preset)
+        return self.n_networks * self.steps * self.step + self._besides(preset, self.n_networks)
 
     def steps_within(self, seconds: float, preset: Preset) -> int:
         """The most steps of all networks that a tile can have in so many seconds; no more than the preset's."""
-        fitting = int((RESERVE * seconds - self._besides(preset)) / self.step)
-        return min(fitting, preset.n_networks * self.steps)
+        fitting = int((RESERVE * seconds - self._besides(preset, self.n_networks)) / self.step)
+        return min(fitting, self.n_networks * self.steps)
 
     def least_seconds(self, preset: Preset) -> float:
         """What a tile needs at the least."""
-        return (LEAST_STEPS * preset.n_networks * self.step + self._besides(preset)) / RESERVE
+        return (LEAST_STEPS * preset.n_networks * self.step + self._besides(preset, preset.n_networks)) / RESERVE
 
-    def _besides(self, preset: Preset) -> float:
+    def _besides(self, preset: Preset, n_networks: int) -> float:
         """Seconds that are no steps."""
-        n_decisions = preset.n_networks * preset.revisions + preset.final_revisions + 1
+        n_decisions = n_networks * preset.revisions + preset.final_revisions + 1
         return n_decisions * self.decision + self.overlays
 
 

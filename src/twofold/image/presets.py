@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+LARGE = 512 * 512
+"""Pixels of an image that a preset's time is meant for."""
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -16,8 +19,9 @@ class Preset:
         Exactly as in the paper, :mod:`twofold.image.published`: no acts, ``identify_steps`` steps.
     width, skip, scales, n_in, shrink : int
         Of the network, see :class:`twofold.models.network.SkipNetwork`.
-    n_networks : int
-        Networks of different seeds whose outputs are averaged.
+    n_networks, n_small : int
+        Networks of different seeds whose outputs are averaged, at the most: of an image of LARGE pixels or more, and
+        of small ones, which take less time and gain more (``networks_for``).
     identify_steps, polish_steps : int
         The most steps of act 1; the steps of act 2.
     revisions : int
@@ -48,6 +52,7 @@ class Preset:
     n_in: int = 32
     shrink: int = 1
     n_networks: int = 1
+    n_small: int = 1
     identify_steps: int = 100
     polish_steps: int = 120
     revisions: int = 4
@@ -70,13 +75,21 @@ class Preset:
         """
         return self.smoothing * (self.width / 32) ** 1.5
 
+    def networks_for(self, n_pixels: int) -> int:
+        """How many networks an image of so many pixels gets in the time of one of LARGE pixels.
+
+        >>> [PRESETS["balanced"].networks_for(side**2) for side in (128, 256, 362, 512, 4096)]
+        [4, 4, 2, 1, 1]
+        """
+        return max(self.n_networks, min(self.n_small, round(self.n_networks * LARGE / n_pixels)))
+
 
 PRESETS = {
     preset.name: preset
     for preset in (
         Preset("fast", shrink=2, identify_steps=100, polish_steps=60, revisions=3),
-        Preset("balanced"),
-        Preset("best", n_networks=3),
+        Preset("balanced", n_small=4),
+        Preset("best", n_networks=3, n_small=6),
         Preset("paper", published=True, width=128, skip=4, identify_steps=150_000, polish_steps=0, learning_rate=1.0),
     )
 }

@@ -71,8 +71,9 @@ def recover_image(
     has_alpha : bool, optional
         Whether the last channel is transparency, which passes through untouched. None: where there are four.
     preset : {"fast", "balanced", "best", "paper"} or Preset
-        See :mod:`twofold.image.presets`; "best" averages up to three networks; "paper" is the published recipe, which
-        needs a CUDA device to end within hours (:mod:`twofold.image.published`). Constants of your own:
+        See :mod:`twofold.image.presets`; "best" averages up to three networks, "balanced" up to four for images
+        below 512×512; "paper" is the published recipe, which needs a CUDA device to end within hours
+        (:mod:`twofold.image.published`). Constants of your own:
         ``dataclasses.replace(PRESETS["balanced"], width=64)``.
     polarity : {"both", "bright", "dark"}
         Outliers that are brighter than the clean image only, or darker only.
@@ -182,7 +183,7 @@ def foretell(
     pixels = Pixels.of(*check_image(image, mask), as_device(device))
     run = Run(pixels, chosen, "both", "entry", ALPHA, None, 0, None, History())
     tiles = run.tiles
-    seconds = len(tiles) * Pace.of(run.problem(tiles[0]), chosen).seconds(chosen)
+    seconds = len(tiles) * Pace.of(run.problem(tiles[0]), chosen, run.n_pixels).seconds(chosen)
     # Prediction, probability and the result, in single and in double precision.
     return seconds, len(tiles), 40.0 * run.pixels.values.numel()
 

@@ -59,6 +59,12 @@ class Run:
             return [Tile(slice(0, height), slice(0, width))]
         return tiles_of(height, width, self.tile)
 
+    @property
+    def n_pixels(self) -> int:
+        """Of the image that is looked for."""
+        _, height, width = self.pixels.values.shape if isinstance(self.pixels, Pixels) else self.pixels.signal_shape
+        return height * width
+
     def problem(self, tile: Tile) -> Problem:
         """The observation within a tile."""
         values, observed = self.pixels.values, self.pixels.observed
@@ -83,7 +89,7 @@ class Run:
                     f"time_limit={seconds!r}: not accepted with {name}={value!r}: the steps follow from it"
                 )
         tiles = self.tiles
-        self.time_limit, self.pace = seconds, Pace.of(self.problem(tiles[0]), self.preset)
+        self.time_limit, self.pace = seconds, Pace.of(self.problem(tiles[0]), self.preset, self.n_pixels)
         least = len(tiles) * self.pace.least_seconds(self.preset) + self.history.elapsed
         if least > seconds:
             raise ValueError(f"time_limit={seconds!r}: about {least:.0f} s or more are accepted for this image here")
@@ -139,7 +145,7 @@ class Run:
         overlay, withheld = None, None
         if problem.operator is None:
             overlay, withheld = overlays(y, problem.observed), withheld_entries(shape, self.seed)
-        n_networks, steps = shared_steps(self.preset, self.steps, H * W)
+        n_networks, steps = shared_steps(self.preset, self.steps, H * W, self.n_pixels)
         done = {"x": y.new_empty(0, *shape), "smooth": y.new_empty(0, *shape), "P": y.new_empty(0, *y.shape)}
         if state is not None:
             done = {name: state[name].to(y) for name in done}

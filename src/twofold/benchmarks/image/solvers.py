@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from twofold.benchmarks.cases import Answer, Case, Solver
-from twofold.benchmarks.image.changes import AS_IT_IS, CHANGES, Change
+from twofold.benchmarks.image.changes import AS_IT_IS, CHANGES, ONE_NETWORK, Change
 from twofold.benchmarks.image.objective import Picture
 
 Run = Callable[[], Answer]
@@ -22,11 +22,12 @@ PRIOR_STEPS = 2000
 
 def twofold_image(data: Picture, *, preset: str = "balanced", change: Change = AS_IT_IS, times: float = 1.0) -> Run:
     """twofold with a preset; with one thing changed, or so many times its steps, where that is what is asked."""
+    from twofold.image.fitting import nominal_steps
     from twofold.image.presets import PRESETS
     from twofold.image.recover import recover_image
 
     chosen = change.of(PRESETS[preset])
-    steps = None if times == 1.0 else round(times * (chosen.identify_steps + chosen.polish_steps))
+    steps = None if times == 1.0 else round(times * nominal_steps(chosen, data.clean.shape[:2]))
     through: dict[str, Any] = (
         {} if data.instrument is None else {"operator": data.instrument.forward, "shape": data.clean.shape}
     )
@@ -81,7 +82,11 @@ WIDTHS = tuple(
     for width in (16, 32, 64, 128)
 )
 CHANGED = tuple(
-    Solver(f"twofold, balanced, {name}", partial(twofold_image, change=change)) for name, change in CHANGES.items()
+    Solver(
+        f"twofold, balanced, {name}",
+        partial(twofold_image, change=replace(change, constants=ONE_NETWORK | change.constants)),
+    )
+    for name, change in CHANGES.items()
 )
 
 MEDIAN = Solver(
