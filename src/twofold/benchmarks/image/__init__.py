@@ -40,7 +40,7 @@ BENCHMARK = Benchmark(
         "steps": "No early stopping: three times the steps.",
         "width": "Networks of other widths, on the middle of the pictures.",
         "prior": "Deep image priors with the same network, on the middle of the pictures.",
-        "speed": "What each choice gives: one network with one thing changed at a time, on the middle of the pictures.",
+        "speed": "What each choice gives: one network, one thing changed at a time, on the middle of the pictures.",
     },
     packages=("twofold", "torch", "numpy", "scipy", "scikit-image", "pillow"),
     extra="image",
