@@ -1,8 +1,9 @@
-"""The documentation: examples run, and links inside the site lead somewhere."""
+"""The documentation: examples run, numbers are those measured, and links inside the site lead somewhere."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import runpy
 from pathlib import Path
 from types import ModuleType
@@ -10,7 +11,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 
 
 def module(name: str) -> ModuleType:
@@ -47,3 +49,37 @@ def test_broken_links_are_found(tmp_path: Path) -> None:
     (tmp_path / "one.html").write_text('<a href="two.html#here">.</a><a href="https://elsewhere.org/x">.</a>')
     (tmp_path / "two.html").write_text('<p id="here"><img src="no.png"><a href="one.html#gone">.</a></p>')
     assert module("check_links").broken(tmp_path) == ["two.html: no.png", "two.html: one.html#gone"]
+
+
+QUOTED_AS = {
+    "values 0 and 1 detected, cubic interpolation¹": "black and white detected, cubic interpolation",
+    "best median of 3, 5, 7²": "best median of 3, 5, 7 (chosen by the truth)",
+    "total variation, best of four weights²": "total variation, l1 (best of four weights, chosen by the truth)",
+}
+
+
+def test_the_image_table_of_the_readme_is_what_was_measured() -> None:
+    cases = json.loads((ROOT / "benchmarks" / "results" / "image.json").read_text())["cases"]
+    measured = {
+        (case["settings"]["noise"], case["settings"]["level"], row["solver"], case["settings"]["image"]): row["facts"]
+        for case in cases
+        if case["group"] in ("salt", "random")
+        for row in case["rows"]
+    }
+    lines = iter((ROOT / "README.md").read_text().splitlines())
+    images = next(line for line in lines if line.startswith("| noise | method |")).strip("| ").split(" | ")[2:]
+    noise, n_quoted = "", 0
+    for line in lines:
+        if not line.startswith("|"):
+            break
+        first, method, *numbers = (cell.strip(" *") for cell in line.strip("|").split("|"))
+        if set(first) == {"-"}:
+            continue
+        noise = first or noise
+        kind, _, level = noise.rpartition(" ")
+        solver = QUOTED_AS.get(method, method)
+        for image, number in zip(images, numbers, strict=True):
+            facts = measured[kind, float(level.rstrip("%")) / 100, solver, image]
+            assert number == f"{facts['psnr']:.1f}", (noise, method, image)
+            n_quoted += 1
+    assert n_quoted == 80

@@ -10,17 +10,12 @@ import skimage.data
 import torch
 from numpy.typing import NDArray
 
+from tests.pictures import picture, salted
 from twofold.image.confidence import BINS, LONELY, beyond, lone_rate, outlier_law
 from twofold.image.recover import recover_image
 from twofold.metrics import psnr
 
 Array = NDArray[Any]
-
-
-def salted(image: Array, fraction: float, seed: int = 0) -> tuple[Array, Array]:
-    rng = np.random.default_rng(seed)
-    bad = rng.random(image.shape) < fraction
-    return np.where(bad, np.where(rng.random(image.shape) < 0.5, 0, 255), image).astype(np.uint8), bad
 
 
 @pytest.mark.parametrize("prediction", [-0.02, 0.0, 0.003, 0.3, 0.98, 1.0, 1.04])
@@ -61,9 +56,7 @@ def test_a_clean_drawing_is_left_alone() -> None:
 @pytest.mark.parametrize("name", ["astronaut", "coffee"])
 def test_a_probability_of_nine_tenths_is_right_nine_times_in_ten(name: str) -> None:
     """Half of the values of a picture with black areas are black or white by force, and so are some by themselves."""
-    image = getattr(skimage.data, name)()
-    top, left = ((n - 128) // 2 for n in image.shape[:2])
-    noisy, bad = salted(image[top : top + 128, left : left + 128], 0.5)
+    noisy, bad = salted(picture(name, 128), 0.5)
     P = recover_image(noisy, preset="fast").outlier_probability
     nearly = (P > 0.85) & (P < 0.95)
     assert nearly.sum() > 100

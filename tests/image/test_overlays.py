@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 import twofold.image.overlays
+from tests.pictures import picture
 from twofold import datasets
 from twofold.image.overlays import overlays
 from twofold.image.recover import recover_image
@@ -21,12 +22,6 @@ from twofold.metrics import psnr
 Array = NDArray[Any]
 
 PICTURES = ("astronaut", "coffee", "chelsea", "rocket", "camera", "coins", "moon", "clock", "brick", "grass", "page")
-
-
-def picture(name: str, side: int = 256) -> Array:
-    image = getattr(skimage.data, name)()
-    top, left = ((n - side) // 2 if n > side else 0 for n in image.shape[:2])
-    return np.ascontiguousarray(image[top : top + side, left : left + side])
 
 
 def found_in(image: Array, known: Array | None = None) -> Array:
@@ -44,13 +39,13 @@ def blended_text(image: Array, colour: tuple[int, ...] | int) -> Array:
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_nothing_is_found_in_a_picture(name: str) -> None:
-    assert found_in(picture(name)).mean() < 0.002
+    assert found_in(picture(name, 256)).mean() < 0.002
 
 
 @pytest.mark.parametrize("kind", ["text", "scratches", "dead lines"])
 @pytest.mark.parametrize("name", ["astronaut", "chelsea", "camera", "coins"])
 def test_what_is_drawn_is_found(name: str, kind: str) -> None:
-    image = picture(name)
+    image = picture(name, 256)
     drawn = {
         "text": lambda: datasets.text_overlay(image, random_state=1),
         "scratches": lambda: datasets.scratches(image, 16, width=3, random_state=1),
@@ -63,7 +58,7 @@ def test_what_is_drawn_is_found(name: str, kind: str) -> None:
 
 @pytest.mark.parametrize("colour", [(255, 255, 255), (200, 30, 40)])
 def test_letters_with_blended_edges_are_found(colour: tuple[int, ...]) -> None:
-    image = picture("chelsea")
+    image = picture("chelsea", 256)
     drawn = blended_text(image, colour)
     found, visible = found_in(drawn), np.abs(drawn.astype(int) - image) > 20
     assert found[visible].mean() > 0.8
@@ -71,7 +66,7 @@ def test_letters_with_blended_edges_are_found(colour: tuple[int, ...]) -> None:
 
 
 def test_a_line_in_one_channel_alone_is_found_there() -> None:
-    image = picture("coffee")
+    image = picture("coffee", 256)
     image[100, :, 1] = 255
     found = found_in(image)
     assert found[100, :, 1].mean() > 0.9
@@ -88,7 +83,7 @@ def test_a_drawing_is_left_alone() -> None:
 
 
 def test_missing_entries_are_looked_past_and_never_found() -> None:
-    image = datasets.text_overlay(picture("chelsea"), random_state=0)
+    image = datasets.text_overlay(picture("chelsea", 256), random_state=0)
     known = np.random.default_rng(0).random((1, 256, 256)) > 0.2
     image[~known[0]] = 0
     found = found_in(image, known)

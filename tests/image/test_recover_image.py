@@ -18,6 +18,7 @@ from skimage.data import astronaut, camera
 import twofold.image.confidence
 import twofold.image.kriging
 import twofold.image.recover
+from tests.pictures import salted
 from twofold import devices
 from twofold.history import History
 from twofold.image.fitting import NetworkFit, shared_steps
@@ -33,12 +34,6 @@ Image = NDArray[Any]
 
 def crop(size: int = 64) -> Image:
     return astronaut()[100 : 100 + size, 190 : 190 + size]
-
-
-def salted(image: Image, fraction: float, seed: int = 0) -> Image:
-    rng = np.random.default_rng(seed)
-    bad = rng.random(image.shape) < fraction
-    return np.where(bad, np.where(rng.random(image.shape) < 0.5, 0, 255), image).astype(np.uint8)
 
 
 def impulses(image: Image, fraction: float, seed: int = 0) -> Image:
@@ -59,7 +54,7 @@ def one_thread() -> Iterator[None]:
 
 @cache
 def recovered() -> ImageSolution:
-    return recover_image(salted(crop(), 0.3), preset="fast")
+    return recover_image(salted(crop(), 0.3)[0], preset="fast")
 
 
 @pytest.mark.parametrize(
@@ -70,7 +65,7 @@ def test_examples_run(module: Any) -> None:
 
 
 def test_salt_and_pepper_beats_the_best_median() -> None:
-    truth, noisy = crop(), salted(crop(), 0.3)
+    truth, noisy = crop(), salted(crop(), 0.3)[0]
     solution = recovered()
     assert psnr(truth, solution.image) > best_median(truth, noisy) + 4
     found, bad = solution.outlier_probability > 0.5, noisy != truth
@@ -87,7 +82,7 @@ def test_random_values_beat_the_best_median() -> None:
 
 
 def test_three_times_the_steps_make_three_networks_whose_average_is_better_than_one() -> None:
-    truth, noisy = crop(), salted(crop(), 0.5)
+    truth, noisy = crop(), salted(crop(), 0.5)[0]
     alone = [psnr(truth, recover_image(noisy, preset="fast", seed=seed).image) for seed in (0, 1000, 2000)]
     together = recover_image(noisy, preset="fast", steps=240)
     assert psnr(truth, together.image) > np.mean(alone)
@@ -96,7 +91,7 @@ def test_three_times_the_steps_make_three_networks_whose_average_is_better_than_
 
 def test_a_small_image_gets_several_networks_and_a_tile_does_not() -> None:
     preset = replace(PRESETS["balanced"], identify_steps=8, polish_steps=4, n_small=3)
-    noisy = salted(np.full((40, 36), 90, np.uint8), 0.2)
+    noisy = salted(np.full((40, 36), 90, np.uint8), 0.2)[0]
     assert (
         recover_image(noisy, preset=preset).n_steps
         == 3 * recover_image(noisy, preset=replace(preset, n_small=1)).n_steps
@@ -146,13 +141,13 @@ def test_a_clean_drawing_comes_back(kind: str) -> None:
 def test_a_frame_of_the_outliers_own_value_is_kept() -> None:
     image = crop().copy()
     image[:, 0] = 0
-    solution = recover_image(salted(image, 0.4), preset="fast")
-    frame = salted(image, 0.4)[:, 0] == 0
+    solution = recover_image(salted(image, 0.4)[0], preset="fast")
+    frame = salted(image, 0.4)[0][:, 0] == 0
     assert (solution.outlier_probability[:, 0][frame] < 0.5).mean() > 0.9
 
 
 def test_outliers_are_the_input_minus_the_image() -> None:
-    noisy, solution = salted(crop(), 0.3), recovered()
+    noisy, solution = salted(crop(), 0.3)[0], recovered()
     found = solution.outlier_probability > 0.5
     difference = noisy.astype(np.float32) - solution.image
     np.testing.assert_array_equal(solution.outliers, np.where(found, difference, 0))
@@ -160,7 +155,7 @@ def test_outliers_are_the_input_minus_the_image() -> None:
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32, np.float64])
 def test_dtype_and_range_come_back(dtype: type) -> None:
-    noisy = salted(crop(32), 0.3)
+    noisy = salted(crop(32), 0.3)[0]
     scaled = noisy.astype(dtype) * (257 if dtype is np.uint16 else dtype(0.5)) - (0 if dtype is np.uint16 else 20)
     scaled = scaled.astype(dtype)
     reference = recover_image(noisy, preset="fast", steps=30).image.astype(float)
@@ -171,9 +166,9 @@ def test_dtype_and_range_come_back(dtype: type) -> None:
 
 
 def test_grey_alpha_and_odd_sizes() -> None:
-    grey = salted(crop(33)[:, :29, :1], 0.2)[..., 0]
+    grey = salted(crop(33)[:, :29, :1], 0.2)[0][..., 0]
     assert recover_image(grey, preset="fast", steps=20).image.shape == (33, 29)
-    rgba = np.concatenate([salted(crop(17), 0.2), np.full((17, 17, 1), 77, np.uint8)], axis=2)
+    rgba = np.concatenate([salted(crop(17), 0.2)[0], np.full((17, 17, 1), 77, np.uint8)], axis=2)
     solution = recover_image(rgba, preset="fast", steps=20)
     np.testing.assert_array_equal(solution.image[..., 3], 77)
     assert solution.outliers.shape == (17, 17, 3)
@@ -205,7 +200,7 @@ def test_groups_and_polarity() -> None:
 
 
 def test_same_seed_same_bits_and_no_global_state() -> None:
-    noisy = salted(crop(32), 0.3)
+    noisy = salted(crop(32), 0.3)[0]
     state = torch.get_rng_state()
     a, b = (recover_image(noisy, preset="fast", steps=30, seed=3) for _ in range(2))
     np.testing.assert_array_equal(a.image, b.image)
@@ -222,7 +217,7 @@ def test_observer_sees_every_step_and_may_interrupt() -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        recover_image(salted(crop(16), 0.2), preset="fast", observer=stop_soon)
+        recover_image(salted(crop(16), 0.2)[0], preset="fast", observer=stop_soon)
     assert len(seen) == 3
 
 
@@ -265,13 +260,13 @@ def test_dense_noise_beside_impulses_is_measured_and_smoothed() -> None:
     clean = crop(128)
     rng = np.random.default_rng(0)
     rough = np.clip(np.rint(clean + rng.normal(0, 12, clean.shape)), 0, 255).astype(np.uint8)
-    solution = recover_image(salted(rough, 0.2), preset="fast")
+    solution = recover_image(salted(rough, 0.2)[0], preset="fast")
     assert 8 < solution.noise < 15
     assert psnr(clean, solution.image) > psnr(clean, rough) + 2
 
 
 def test_without_dense_noise_good_entries_are_kept() -> None:
-    noisy = salted(crop(), 0.3)
+    noisy = salted(crop(), 0.3)[0]
     solution = recovered()
     assert solution.noise == 0
     kept = solution.outlier_probability < 0.001

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import skimage.data
 import torch
 from numpy.typing import NDArray
 
 import twofold.image.withheld
+from tests.pictures import picture
 from twofold import baselines, datasets
 from twofold.history import History
 from twofold.image.fitting import NetworkFit, decided_outliers
@@ -24,12 +24,6 @@ from twofold.metrics import psnr
 from twofold.problem import Problem
 
 Array = NDArray[Any]
-
-
-def picture(name: str, side: int = 128) -> Array:
-    image = getattr(skimage.data, name)()
-    top, left = ((n - side) // 2 for n in image.shape[:2])
-    return np.ascontiguousarray(image[top : top + side, left : left + side])
 
 
 @pytest.mark.parametrize(
@@ -60,7 +54,7 @@ def test_a_grey_picture_and_its_unit() -> None:
 
 
 def test_entries_that_are_kept_are_expected_to_be_right() -> None:
-    image = picture("chelsea")
+    image = picture("chelsea", 128)
     noisy = datasets.salt_and_pepper(image, 0.3, random_state=0)
     solution = recover_image(noisy, preset="fast")
     bad = noisy != image

@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from twofold import __version__
+from twofold.cli.allocation import keep_freed_memory
 from twofold.cli.benchmark import benchmark
 from twofold.cli.demo import demo
 from twofold.cli.image import image
@@ -60,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     0: done. 1: a run failed, or some of several inputs were unusable. 2: the command was wrong or no input
     was usable. 128 + the signal's number: stopped by Ctrl-C or a termination signal.
     """
+    keep_freed_memory()
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
