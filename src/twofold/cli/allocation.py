@@ -1,9 +1,9 @@
 """Memory that is freed stays with the process, for the next array of the same size.
 
-glibc hands a large array back to the system as soon as it is freed, and gets the next one page by page, each filled
-with zeros first. Every step of a descent does that some dozen times, which takes a fifteenth of the time of a 512 × 512
-image and an eighth of that of a 5000 × 5000 matrix; without it the peak of memory is a twentieth higher. A command has
-its process for itself and may choose; the library, a guest in its users' process, does not.
+glibc hands a large array back to the system as soon as it is freed, and gets the next one page by page, each
+filled with zeros first. Every step of a descent does that some dozen times, which takes a fifteenth of the time of
+a 512 × 512 image and an eighth of that of a 5000 × 5000 matrix; without it the peak of memory is a twentieth
+higher. A command has its process for itself and may choose; the library, a guest in its users' process, does not.
 """
 
 from __future__ import annotations
