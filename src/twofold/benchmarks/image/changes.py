@@ -12,6 +12,7 @@ import torch
 
 from twofold.devices import one_thread
 from twofold.image.presets import Preset
+from twofold.models import network
 
 Context = Callable[[], AbstractContextManager[Any]]
 
@@ -37,6 +38,14 @@ def _optimizer(make: Callable[..., torch.optim.Optimizer], **options: Any) -> Co
     return lambda: patch("torch.optim.Adam", instead)
 
 
+def _compiled() -> AbstractContextManager[Any]:
+    """The network as torch.compile makes it; the minute that this takes counts."""
+    make = network.SkipNetwork
+    return patch(
+        "twofold.models.network.SkipNetwork", lambda *sizes, **options: torch.compile(make(*sizes, **options))
+    )
+
+
 _ADAM = torch.optim.Adam
 
 AS_IT_IS = Change()
@@ -44,10 +53,13 @@ AS_IT_IS = Change()
 ONE_NETWORK: dict[str, Any] = {"n_small": 1}
 """So that times compare: how many networks a small image gets depends on what they gain."""
 
+COMPILED = "compiled by torch.compile"
+
 CHANGES = {
     "one network": AS_IT_IS,
     "up to four networks, as it is": Change({"n_small": 4}),
     "one thread": Change(during=one_thread),
+    COMPILED: Change(during=_compiled),
     "float32 throughout, no bfloat16": Change(
         during=lambda: patch("twofold.models.network._bf16_helps", lambda device: False)
     ),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from twofold.benchmarks.cases import Answer, Case, Solver
-from twofold.benchmarks.image.changes import AS_IT_IS, CHANGES, ONE_NETWORK, Change
+from twofold.benchmarks.image.changes import AS_IT_IS, CHANGES, COMPILED, ONE_NETWORK, Change
 from twofold.benchmarks.image.objective import Picture
 
 Run = Callable[[], Answer]
@@ -73,6 +75,14 @@ def _told_values(case: Case) -> str:
     return "" if "salt and pepper" in case.settings["noise"] else "looks for black and white only"
 
 
+def _without_compiler(case: Case) -> str:
+    return "" if shutil.which(os.environ.get("CXX", "g++")) else "needs a C++ compiler"
+
+
+def _takes_all(case: Case) -> str:
+    return ""
+
+
 FAST = Solver("twofold, fast", partial(twofold_image, preset="fast"))
 BALANCED = Solver("twofold, balanced", twofold_image)
 BEST = Solver("twofold, best", partial(twofold_image, preset="best"))
@@ -85,6 +95,7 @@ CHANGED = tuple(
     Solver(
         f"twofold, balanced, {name}",
         partial(twofold_image, change=replace(change, constants=ONE_NETWORK | change.constants)),
+        _without_compiler if name == COMPILED else _takes_all,
     )
     for name, change in CHANGES.items()
 )
