@@ -260,9 +260,8 @@ def size_share(n_pixels: int) -> float:
     return min(1.0, math.sqrt(math.sqrt(n_pixels) / FULL_SIZE))
 
 
-def nominal_steps(preset: Preset, size: tuple[int, ...]) -> float:
-    """Of all networks together, for an image of size (H, W) in one piece, where neither steps nor time are given."""
-    n_pixels = size[0] * size[1]
+def nominal_steps(preset: Preset, n_pixels: int) -> float:
+    """Of all networks together, for an image in one piece, where neither steps nor time are given."""
     return preset.networks_for(n_pixels) * _steps_of_one(preset, n_pixels)
 
 

@@ -71,9 +71,9 @@ def recover_image(
     has_alpha : bool, optional
         Whether the last channel is transparency, which passes through untouched. None: where there are four.
     preset : {"fast", "balanced", "best", "paper"} or Preset
-        See :mod:`twofold.image.presets`; "best" averages up to three networks, "balanced" up to four for images
-        below 512×512; "paper" is the published recipe, which needs a CUDA device to end within hours
-        (:mod:`twofold.image.published`). Constants of your own:
+        See :mod:`twofold.image.presets`; "best" averages up to three networks; for images below
+        512×512 "balanced" averages up to four and "best" up to six. "paper" is the published recipe, which needs a
+        CUDA device to end within hours (:mod:`twofold.image.published`). Constants of your own:
         ``dataclasses.replace(PRESETS["balanced"], width=64)``.
     polarity : {"both", "bright", "dark"}
         Outliers that are brighter than the clean image only, or darker only.

@@ -29,7 +29,7 @@ def twofold_image(data: Picture, *, preset: str = "balanced", change: Change = A
     from twofold.image.recover import recover_image
 
     chosen = change.of(PRESETS[preset])
-    steps = None if times == 1.0 else round(times * nominal_steps(chosen, data.clean.shape[:2]))
+    steps = None if times == 1.0 else round(times * nominal_steps(chosen, data.clean.shape[0] * data.clean.shape[1]))
     through: dict[str, Any] = (
         {} if data.instrument is None else {"operator": data.instrument.forward, "shape": data.clean.shape}
     )
@@ -75,12 +75,9 @@ def _told_values(case: Case) -> str:
     return "" if "salt and pepper" in case.settings["noise"] else "looks for black and white only"
 
 
-def _without_compiler(case: Case) -> str:
-    return "" if shutil.which(os.environ.get("CXX", "g++")) else "needs a C++ compiler"
-
-
-def _takes_all(case: Case) -> str:
-    return ""
+def _without_compiler(case: Case, *, change: str) -> str:
+    missing = change == COMPILED and shutil.which(os.environ.get("CXX", "g++")) is None
+    return "needs a C++ compiler" if missing else ""
 
 
 FAST = Solver("twofold, fast", partial(twofold_image, preset="fast"))
@@ -95,7 +92,7 @@ CHANGED = tuple(
     Solver(
         f"twofold, balanced, {name}",
         partial(twofold_image, change=replace(change, constants=ONE_NETWORK | change.constants)),
-        _without_compiler if name == COMPILED else _takes_all,
+        partial(_without_compiler, change=name),
     )
     for name, change in CHANGES.items()
 )
