@@ -57,6 +57,7 @@ NEIGHBOURHOODS = [
     [(dy, dx) for dy in range(4) for dx in range(-3, 4) if dy > 0 or dx > 0],
 ]
 _PRIOR = 0.05  # weight of the whole image in a local error
+_UNIT = 2.0**24  # weights are counted in parts of it
 _FLAT = 0.0001  # share of the outliers' law that is always uniform
 
 
@@ -79,7 +80,9 @@ def local_error(error: Tensor, weight: Tensor, floor: float = MIN_ERROR) -> Tens
 
 def outlier_law(bins: Tensor, weight: Tensor) -> Tensor:
     """Density of the outliers' values in each of BINS bins of [0, 1]."""
-    counts = torch.bincount(bins.reshape(-1), weights=weight.reshape(-1).double(), minlength=BINS)
+    # Whole numbers, whose sum is the same in any order.
+    weight = (weight.double() * _UNIT).round()
+    counts = torch.bincount(bins.reshape(-1), weights=weight.reshape(-1), minlength=BINS) / _UNIT
     total = counts.sum() + 1
     q = (counts + _FLAT * total / BINS) / (counts.sum() + _FLAT * total) * BINS
     return q.float()

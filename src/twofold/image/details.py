@@ -68,11 +68,12 @@ def without_details(
     n = len(P)
     if n == 1:
         return P
-    middle, own = error.median(0)
+    middle = error.median(0).values
     scale = b + SHADE * middle.abs()
     agrees = (1 - share) * evidence * torch.exp(-(error - middle).abs() / scale) / (2 * scale)
     # The median agrees with itself whatever it is.
     contrast = (1 - share) * evidence * torch.exp(-middle.abs() / REACH) / (2 * REACH)
+    own = (error == middle).int().argmax(0)  # the first one: on a GPU, median's own index is any
     is_own = torch.arange(n, device=P.device)[:, None, None] == own
     struck = torch.where(is_own, 0.0, share * outlier)
     if_detail = torch.where(is_own, contrast, agrees) + struck

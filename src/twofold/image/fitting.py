@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from twofold.history import History
@@ -15,7 +16,6 @@ from twofold.image.checkpoint import State, part, prefixed
 from twofold.image.identify import StableSet, identify
 from twofold.image.polish import DecidedOutliers, polish
 from twofold.image.presets import Preset
-from twofold.image.withheld import misfit
 from twofold.models.network import NetworkSignal
 from twofold.outliers import DualOutliers, Polarity
 from twofold.problem import Problem
@@ -26,9 +26,11 @@ FOLDS = 4
 MISLED = 0.7
 """Share of outliers after act 1 from which on its network is given up."""
 
-FOLLOWED = 1.3
-"""How much larger the smooth fit's squared error at withheld entries may be than the closest fit's: it is 1.05 to 1.2
-after a sound act 1."""
+BACK = 0.4
+"""How far back towards the beginning of act 2 the smooth fit lies."""
+
+BLUR = 0.85
+"""Standard deviation of the smooth fit's blur, in pixels. Both are in the middle of flat optima."""
 
 FULL_SIZE = 256
 """Pixels along the side of a square image from which on all steps are taken."""
@@ -46,9 +48,10 @@ class Fitted:
     x : Tensor of shape (C, H, W)
         Its image: the closest fit, by which outliers are decided.
     smooth : Tensor of shape (C, H, W)
-        The mean of its images at the beginning and at the end of act 2, from which the places of outliers are filled.
-        The network fits the entries that it sees more closely than those that it does not, and kriging is told that
-        little is missed; half way back it is told the truth. One network of any width gains by it.
+        Its image, taken back some way towards the beginning of act 2 and blurred a little, from which the places of
+        outliers are filled. The network fits the entries that it sees more closely than those that it does not, and
+        kriging is told that little is missed; of this image it is told the truth. What the blur takes away, kriging
+        brings back, from the entries themselves.
     outliers : DecidedOutliers
         The outliers that were decided with it.
     """
@@ -150,20 +153,14 @@ class NetworkFit:
         )  # fmt: skip
         if ended.stop == "diverged":
             return None
-        return Fitted(x, self._smooth(x, self.decided), self.decided)
+        return Fitted(x, self._smooth(x), self.decided)
 
-    def _smooth(self, x: Tensor, decided: DecidedOutliers) -> Tensor:
+    def _smooth(self, x: Tensor) -> Tensor:
         """From which the places of outliers are filled."""
         # What is missed behind an operator is not kriged, which the smooth fit is made for.
-        if self.problem.operator is not None or self.first is None:
+        if self.problem.operator is not None:
             return x
-        smooth = torch.lerp(self.first, x, 0.5)
-        if self.withheld is None:
-            return smooth
-        # A network that followed outliers in act 1, before they were found, is of no use: withheld entries tell.
-        y, good = self.problem.values, 1 - decided.probability
-        half, last = (misfit(image, y, good, self.withheld) for image in (smooth, x))
-        return smooth if half <= FOLLOWED * last else x
+        return blurred(x if self.first is None else torch.lerp(x, self.first, BACK), BLUR)
 
     def _begin_polish(self, outlier: Tensor) -> None:
         self.act, self.step = "polish", 0
@@ -238,6 +235,21 @@ class NetworkFit:
             self.dual.restore(part("dual", state))
             self.stable.restore(part("stable", state))
         self.signal.restore(part("signal", state))
+
+
+def blurred(x: Tensor, sigma: float) -> Tensor:
+    """A Gaussian blur of each channel of (C, H, W); the border is continued by its own values.
+
+    >>> blurred(torch.eye(3)[None], 0.5)[0]
+    tensor([[0.8093, 0.1791, 0.0118],
+            [0.1791, 0.6415, 0.1791],
+            [0.0118, 0.1791, 0.8093]])
+    """
+    reach = math.ceil(4 * sigma)
+    bell = torch.exp(-torch.arange(-reach, reach + 1, dtype=x.dtype, device=x.device).square() / (2 * sigma**2))
+    row = (bell / bell.sum())[None, None, None]
+    x = F.pad(x[:, None], (reach,) * 4, mode="replicate")
+    return F.conv2d(F.conv2d(x, row), row.mT)[:, 0]
 
 
 def decided_outliers(

@@ -24,6 +24,8 @@ import torch.nn.functional as F
 from scipy.fft import next_fast_len
 from torch import Tensor
 
+from twofold.image.hermitian import eigen
+
 RADIUS = 3.0  # of the covariance taper, pixels
 NOISE = 1e-2  # variance relative to the field's: keeps the system well conditioned
 TOGETHER = 4  # channels at most whose common covariance is used: its size grows with their square
@@ -64,15 +66,15 @@ class ResidualField:
         self.shape = residual.shape[1:]
         self.padded = _padded(self.shape)
         self.noise = noise
-        power, axes = torch.linalg.eigh(_spectrum(residual, trust, self.padded))
+        power, axes = eigen(_spectrum(residual, trust, self.padded))
         power = power - noise**2
         power = power.clamp(min=_FLOOR * float(power.mean().clamp(min=1e-12)))
-        self.spectrum = (axes * power[..., None, :]) @ axes.mH
+        self.spectrum = ((axes * power)[:, None] * axes.conj()[None]).sum(2)
         self.variance = float(power.mean())
 
     def _covariance_times(self, v: Tensor) -> Tensor:
-        V = torch.fft.rfft2(v, s=self.padded).permute(1, 2, 0)[..., None]
-        field = torch.fft.irfft2((self.spectrum @ V)[..., 0].permute(2, 0, 1), s=self.padded)
+        V = torch.fft.rfft2(v, s=self.padded)
+        field = torch.fft.irfft2((self.spectrum * V).sum(1), s=self.padded)
         return field[:, : self.shape[0], : self.shape[1]]
 
     def predict(self, residual: Tensor, trust: Tensor) -> Tensor:
@@ -111,8 +113,8 @@ def dense_noise(residual: Tensor, trust: Tensor) -> float:
     ----------
     residual, trust : Tensor of shape (C, H, W)
     """
-    power = torch.linalg.eigvalsh(_spectrum(residual, trust, _padded(residual.shape[1:])))
-    lowest = _quantile(power[..., 0], _LOW)
+    power, _ = eigen(_spectrum(residual, trust, _padded(residual.shape[1:])))
+    lowest = _quantile(power.amin(0), _LOW)
     patch = min(_PATCH, *residual.shape[1:])
     weight = F.avg_pool2d(trust[None], patch)
     variances = (F.avg_pool2d((trust * residual**2)[None], patch) / weight.clamp(min=1e-6))[weight > 0.1]
@@ -135,10 +137,10 @@ def _padded(shape: Sequence[int]) -> list[int]:
 
 
 def _spectrum(residual: Tensor, trust: Tensor, padded: list[int]) -> Tensor:
-    """Of the field's tapered covariance: a Hermitian matrix (C, C) for each frequency."""
+    """Of the field's tapered covariance, shape (C, C, ...): a Hermitian matrix for each frequency."""
     covariance = _autocovariance(residual * trust, trust, padded) * _taper(residual, padded)
-    spectrum = torch.fft.rfft2(covariance).permute(2, 3, 0, 1)
-    return (spectrum + spectrum.mH) / 2
+    spectrum = torch.fft.rfft2(covariance)
+    return (spectrum + spectrum.transpose(0, 1).conj()) / 2
 
 
 def _autocovariance(e: Tensor, w: Tensor, padded: list[int]) -> Tensor:
@@ -182,29 +184,40 @@ def held_out(residual: Tensor, trust: Tensor, *, folds: int, generator: torch.Ge
     return prediction
 
 
-def predicted(residual: Tensor, trust: Tensor, network: Tensor) -> tuple[Tensor, Tensor]:
+def predicted(residual: Tensor, trust: Tensor, noise: Tensor) -> Tensor:
     """Predict each entry of the field from all trusted entries.
 
     Parameters
     ----------
     residual, trust : Tensor of shape (C, H, W)
-    network : Tensor of shape (C, H, W)
-        What the residual has been taken from, in [0, 1].
+    noise : Tensor of shape (C,)
+        Standard deviation of dense noise (:func:`noise_of`). Where it is not zero it is left out of the prediction of
+        trusted entries; elsewhere they are predicted as they are.
 
     Returns
     -------
-    prediction : Tensor of shape (C, H, W)
-    noise : Tensor of shape (C,)
-        Standard deviation of dense noise. Where it is not zero, it has been left out of the prediction of trusted
-        entries; elsewhere they are predicted as they are.
+    Tensor of shape (C, H, W)
     """
-    prediction, noise = torch.zeros_like(residual), residual.new_zeros(len(residual))
+    prediction = torch.zeros_like(residual)
     for some in _groups(residual):
-        e, w, x = residual[some], trust[some], network[some]
-        unclipped = w * ((x > UNCLIPPED[0]) & (x < UNCLIPPED[1]))
-        noise[some] = level = dense_noise(e, unclipped)
-        prediction[some] = ResidualField(e, w, level).predict(e, w)
-    return prediction, noise
+        e, w = residual[some], trust[some]
+        prediction[some] = ResidualField(e, w, float(noise[some].max())).predict(e, w)
+    return prediction
+
+
+def noise_of(y: Tensor, network: Tensor, trust: Tensor) -> Tensor:
+    """Standard deviation of the dense noise in each channel of y, shape (C,).
+
+    Parameters
+    ----------
+    y, network, trust : Tensor of shape (C, H, W)
+        Observation and closest fit, in [0, 1]: the less of the picture is missed, the more its noise stands out.
+    """
+    unclipped = trust * ((network > UNCLIPPED[0]) & (network < UNCLIPPED[1]))
+    noise = y.new_zeros(len(y))
+    for some in _groups(y):
+        noise[some] = dense_noise((y - network)[some], unclipped[some])
+    return noise
 
 
 def _groups(residual: Tensor) -> list[slice]:

@@ -21,7 +21,7 @@ from twofold.descent import Descended, descend
 from twofold.history import History
 from twofold.image.confidence import outlier_probability
 from twofold.image.identify import huber
-from twofold.image.kriging import held_out, predicted
+from twofold.image.kriging import held_out, noise_of, predicted
 from twofold.image.presets import Preset
 from twofold.image.through import corrected
 from twofold.image.withheld import squared_error
@@ -127,20 +127,20 @@ class DecidedOutliers:
         if self.problem.operator is not None:
             image = corrected(smooth, y, self.trust, self.problem.operator)
             return Restored(image, P, torch.full_like(image, torch.nan), 0.0)
-        missed, noise = predicted(y - smooth, self.trust, smooth)
-        fill, level = smooth + missed, noise[:, None, None]
+        noise = noise_of(y, x, self.trust)
+        fill, level = smooth + predicted(y - smooth, self.trust, noise), noise[:, None, None]
         kept = (1 - self.probability) * (level == 0)
-        squared = self._squared_error(smooth, 1 - P) - level**2
+        squared = self._squared_error(smooth, 1 - P, noise) - level**2
         good = torch.where(level == 0, (1 - kept) ** 2 * (y - fill) ** 2, squared)
         bad = squared + kept**2 * (y - fill) ** 2
         return Restored(torch.lerp(fill, y, kept), P, torch.lerp(good, bad, P), float(noise.mean()))
 
-    def _squared_error(self, smooth: Tensor, good: Tensor) -> Tensor:
+    def _squared_error(self, smooth: Tensor, good: Tensor, noise: Tensor) -> Tensor:
         """Of what entries are filled with."""
         y, withheld = self.problem.values, self.withheld
         if withheld is None:
             return torch.full_like(y, torch.nan)
-        missed, _ = predicted(y - smooth, self.trust * ~withheld, smooth)
+        missed = predicted(y - smooth, self.trust * ~withheld, noise)
         return squared_error(self.trust, y - smooth - missed, good, withheld)
 
 

@@ -144,7 +144,7 @@ class Run:
             return None if found is None else Restored(*found, torch.full_like(found[0], torch.nan), 0.0)
         overlay, withheld = None, None
         if problem.operator is None:
-            overlay, withheld = overlays(y, problem.observed), withheld_entries(shape, self.seed)
+            overlay, withheld = overlays(y, problem.observed), withheld_entries(y, self.seed)
         n_networks, steps = shared_steps(self.preset, self.steps, H * W, self.n_pixels)
         done = {"x": y.new_empty(0, *shape), "smooth": y.new_empty(0, *shape), "P": y.new_empty(0, *y.shape)}
         if state is not None:

@@ -31,14 +31,14 @@ _BINS = 6  # of the trust nearby, each with as many withheld entries
 _LEAST = 20  # entries in a bin
 
 
-def withheld_entries(shape: tuple[int, ...], seed: int) -> Tensor | None:
-    """True for the entries that are withheld from an image of shape (C, H, W); None: it is too small.
+def withheld_entries(like: Tensor, seed: int) -> Tensor | None:
+    """True for the entries that are withheld from an image like this one, (C, H, W); None: it is too small.
 
-    >>> chosen = withheld_entries((3, 64, 64), seed=0)
+    >>> chosen = withheld_entries(torch.zeros(3, 64, 64), seed=0)
     >>> chosen is not None and 0.01 < float(chosen.float().mean()) < 0.03
     True
     """
-    C, H, W = shape
+    C, H, W = like.shape
     if H * W < LEAST_PIXELS:
         return None
     generator = torch.Generator().manual_seed(seed)
@@ -49,7 +49,7 @@ def withheld_entries(shape: tuple[int, ...], seed: int) -> Tensor | None:
         centre = (torch.rand(1, 1, H, W, generator=generator) < share).float()
         stroke = F.max_pool2d(centre, (height, width), 1, (height // 2, width // 2))
         pixel |= stroke[0, 0] > 0.5
-    return single | pixel
+    return (single | pixel).to(like.device)
 
 
 def misfit(image: Tensor, y: Tensor, good: Tensor, withheld: Tensor) -> float:

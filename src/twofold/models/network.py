@@ -8,11 +8,15 @@ Departures from Ulyanov et al.: one convolution less at the top of each scale's 
 after the concatenation), zero padding in :class:`NetworkSignal` (a fifth quicker, and better on one picture and worse
 on another of the two that were compared), weights drawn from a generator of their own, any image size, and an
 optional reduced resolution with a pixel shuffle at the end.
+
+On a CUDA device PyTorch's own kernels for the backward passes of interpolation and reflection add in any order, and
+the same run twice gives other bits: there we interpolate by matrix products, and reflect by slices everywhere.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -20,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from twofold.models.differences import variation_gradient
+from twofold.models.recorded import Recorded
 
 Padding = Literal["zeros", "reflect"]
 _MARGIN = 0.1  # of the output's range beyond [0, 1]
@@ -33,13 +38,48 @@ class _Convolution(nn.Module):
 
     def __init__(self, n_in: int, n_out: int, size: int, stride: int = 1, padding: Padding = "zeros") -> None:
         super().__init__()
+        reflected = size // 2 if padding == "reflect" else 0
+        self.pad = _Reflect() if reflected else nn.Identity()
         self.conv = nn.utils.skip_init(
-            nn.Conv2d, n_in, n_out, size, stride=stride, padding=size // 2, padding_mode=padding, bias=False
+            nn.Conv2d, n_in, n_out, size, stride=stride, padding=size // 2 - reflected, bias=False
         )
         self.norm = nn.BatchNorm2d(n_out, track_running_stats=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.leaky_relu_(self.norm(self.conv(x)), _SLOPE)
+        return F.leaky_relu_(self.norm(self.conv(self.pad(x))), _SLOPE)
+
+
+class _Reflect(nn.Module):
+    """One more row or column at each border: the last but one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.cat([x[:, :, 1:2], x, x[:, :, -2:-1]], dim=2)
+        return torch.cat([x[..., 1:2], x, x[..., -2:-1]], dim=3)
+
+
+class _Enlarge(nn.Module):
+    """Bilinear interpolation of (1, C, h, w)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._known: dict[tuple[object, ...], Tensor] = {}
+
+    def forward(self, x: Tensor, size: Sequence[int]) -> Tensor:
+        if x.device.type != "cuda":
+            return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+        rows, columns = (self._interpolation(n, to, x) for n, to in zip(x.shape[2:], size, strict=True))
+        # As two products with the channels last in memory, of which neither copies anything.
+        _, C, h, w = x.shape
+        taller = rows @ x.permute(0, 2, 3, 1).reshape(h, w * C)
+        return (columns @ taller.reshape(1, size[0], w, C)).permute(0, 3, 1, 2)
+
+    def _interpolation(self, n: int, to: int, like: Tensor) -> Tensor:
+        """The matrix (to, n) of linear interpolation."""
+        key = (n, to, like.dtype, like.device)
+        if key not in self._known:
+            eye = torch.eye(n, dtype=like.dtype, device=like.device)
+            self._known[key] = F.interpolate(eye[None], size=to, mode="linear", align_corners=False)[0].T.contiguous()
+        return self._known[key]
 
 
 class _Scale(nn.Module):
@@ -52,12 +92,12 @@ class _Scale(nn.Module):
             _Convolution(n_in, width, 3, stride=2, padding=padding), _Convolution(width, width, 3, padding=padding)
         )
         self.below = _Scale(width, width, skip, scales - 1, padding) if scales > 1 else nn.Identity()
+        self.enlarge = _Enlarge()
         self.up = nn.Sequential(_Convolution(width + skip, width, 3, padding=padding), _Convolution(width, width, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         coarse = self.below(self.down(x))
-        coarse = F.interpolate(coarse, size=x.shape[2:], mode="bilinear", align_corners=False)
-        return self.up(torch.cat([self.skip(x), coarse], dim=1))
+        return self.up(torch.cat([self.skip(x), self.enlarge(coarse, x.shape[2:])], dim=1))
 
 
 class SkipNetwork(nn.Module):
@@ -212,6 +252,11 @@ class NetworkSignal:
                 module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
         z = 0.1 * torch.rand(1, n_in, h, w, generator=generator)
         self.input = z.to(device=device, memory_format=torch.channels_last)
+        self._bf16 = mixed_precision and _bf16_helps(device)
+        self._recorded: Recorded | None = None
+        if device.type == "cuda":
+            generator = torch.Generator(device).manual_seed(seed)
+            self._recorded = Recorded(network, self.input, self._precision())
         self.input_noise = input_noise
         self.smoothing = smoothing
         self.optimizer: torch.optim.Optimizer
@@ -220,18 +265,25 @@ class NetworkSignal:
         else:
             self.optimizer = torch.optim.SGD(network.parameters())
         self._generator = generator
-        self._bf16 = mixed_precision and _bf16_helps(device)
         self._image: Tensor | None = None
+        self._is_new = False  # whether no step was taken from it yet
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self.input.device.type, torch.bfloat16, enabled=self._bf16, cache_enabled=False)
 
     def value(self) -> Tensor:
-        """x = f(theta), shape (C, H, W), with the graph that the next ``descend`` goes back through."""
+        """x = f(theta), shape (C, H, W); the next ``descend`` goes back from it."""
         z = self.input
         if self.input_noise:
-            noise = torch.randn(z.shape, generator=self._generator).to(z)
+            noise = torch.randn(z.shape, generator=self._generator, device=z.device)
             z = z + self.input_noise * noise
-        with torch.autocast(z.device.type, torch.bfloat16, enabled=self._bf16):
-            x = self.network(z)[0]
-        self._image = x[:, : self.shape[1], : self.shape[2]]
+        if self._recorded is not None:
+            x = self._recorded.forward(z)
+        else:
+            with self._precision():
+                x = self.network(z)
+        self._image = x[0, :, : self.shape[1], : self.shape[2]]
+        self._is_new = True
         return self._image
 
     @property
@@ -241,12 +293,15 @@ class NetworkSignal:
 
     def descend(self, pull: Tensor, rate: float) -> None:
         """One optimizer step at the learning rate ``rate`` along Jᵀ·(pull − smoothing·∇TV)."""
-        x = self._image if self._image is not None and self._image.requires_grad else self.value()
+        x = self._image if self._image is not None and self._is_new else self.value()
+        self._image, self._is_new = x.detach(), False
         if self.smoothing:
-            pull = pull - self.smoothing * variation_gradient(x.detach())
-        self.optimizer.zero_grad(set_to_none=True)
-        x.backward(-pull)
-        self._image = x.detach()
+            pull = pull - self.smoothing * variation_gradient(self._image)
+        if self._recorded is not None:
+            self._recorded.backward(-pull)
+        else:
+            self.optimizer.zero_grad(set_to_none=True)
+            x.backward(-pull)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
@@ -272,5 +327,5 @@ class NetworkSignal:
                 # An average has its parameter's layout in memory; beside averages there is the number of steps.
                 like = parameter.detach() if value.shape == parameter.shape else value.to(parameter.device)
                 self.optimizer.state[parameter][name] = torch.empty_like(like).copy_(value)
-        self._generator.set_state(state["generator"])
+        self._generator.set_state(state["generator"].cpu())
         self._image = None
