@@ -7,7 +7,7 @@ import json
 import pytest
 
 from twofold.benchmarks.cases import Choice
-from twofold.benchmarks.results import Results, describe, open_results
+from twofold.benchmarks.results import Results, describe, machine_line, open_results
 from twofold.benchmarks.runner import PATIENCE, measure, run
 from twofold.benchmarks.tables import plain, report, table
 from twofold.io.errors import FileError
@@ -51,6 +51,27 @@ def test_results_of_another_machine_or_version_are_not_mixed(filled):
     with pytest.raises(FileError, match=r"quick False there, True here.*--force"):
         open_results(results.path, {**HEADER, "quick": True})
     assert open_results(results.path, other, force=True, groups=("a",)).cases == []
+
+
+def test_results_of_another_machine_are_added_where_that_is_asked_for(filled, workshop):
+    results, benchmark = filled
+    other = {**HEADER, "machine": describe("toy", False, ("numpy",))["machine"]}
+    with pytest.raises(FileError, match=r"not mixed unasked: .*--mixed adds"):
+        open_results(results.path, other, mixed=False)
+    with pytest.raises(FileError, match=r"quick False there, True here"):
+        open_results(results.path, {**other, "quick": True}, mixed=True)
+    more = open_results(results.path, other, mixed=True)
+    new = workshop.case("z", workshop.solver("A", 1))
+    run(workshop.benchmark(new), Choice(("a",)), more, runs=2)
+    again = open_results(results.path, HEADER)  # still the file of the first machine
+    assert [case.get("machine", HEADER["machine"]) for case in again.cases] == [
+        HEADER["machine"], HEADER["machine"], other["machine"]
+    ]  # fmt: skip
+    first = {**HEADER, "machine": describe("toy", False, ())["machine"]}
+    page, line = report(benchmark, first, again.cases, []), machine_line(other["machine"])
+    assert page.count("On another machine") == 1
+    assert f"- {line}: z\n" in page
+    assert f"- {line}: z" in plain(benchmark, again.cases, [])
 
 
 def test_force_forgets_what_was_chosen_only(filled):

@@ -30,14 +30,20 @@ class Results:
     ----------
     path : Path
     header : mapping
-        What all records have in common: benchmark, quick, machine.
+        What all records have in common: benchmark, quick, and the machine, unless a record names another.
     cases, cells : iterables of records, optional
+
+    Attributes
+    ----------
+    elsewhere : mapping, optional
+        The machine that new records are from, where it is not the header's.
     """
 
     def __init__(
         self, path: Path, header: Mapping[str, Any], cases: Iterable[Record] = (), cells: Iterable[Record] = ()
     ) -> None:
         self.path = path
+        self.elsewhere: Mapping[str, Any] | None = None
         self.header: dict[str, Any] = finite({"format": FORMAT, **header})
         self._records: dict[str, dict[tuple[str, str], Record]] = {"cases": {}, "cells": {}}
         for kind, records in (("cases", cases), ("cells", cells)):
@@ -67,7 +73,8 @@ class Results:
         FileError
             If the file cannot be written.
         """
-        record = {"group": part.group, "name": part.name, "settings": dict(settings), **measured}
+        where = {} if self.elsewhere is None else {"machine": self.elsewhere}
+        record = {"group": part.group, "name": part.name, "settings": dict(settings), **where, **measured}
         self._records[_kind(part)][part.group, part.name] = finite(record)
         self.write()
 
@@ -102,18 +109,22 @@ class Results:
 
 
 def open_results(
-    path: Path, header: Mapping[str, Any], *, force: bool = False, groups: Sequence[str] = ()
-) -> Results:
+    path: Path, header: Mapping[str, Any], *, force: bool = False, groups: Sequence[str] = (),
+    mixed: bool | None = None,
+) -> Results:  # fmt: skip
     """Read a result file to go on with, or begin one. Writes nothing.
 
     Parameters
     ----------
     path : Path
     header : mapping
-        See :func:`describe`. Results of different machines or versions are never mixed.
+        See :func:`describe`.
     force : bool
         Forget what the file holds of ``groups``; all of it where it is no result file or has another header.
     groups : sequence of str
+    mixed : bool, optional
+        Whether results of another machine or other versions are gone on with; new records say where they are from.
+        None: no, and nobody is told that it can be asked for.
 
     Raises
     ------
@@ -129,7 +140,7 @@ def open_results(
         raise FileError(path, f"cannot be read ({what})") from error
     try:
         results = _parse(path, text)
-        _check_header(path, results.header, Results(path, header).header)
+        _check_header(path, results, Results(path, header).header, mixed)
     except FileError:
         if force:
             return Results(path, header)
@@ -194,10 +205,18 @@ def _parse(path: Path, text: str) -> Results:
         raise FileError(path, f"is no result file of this version of twofold ({what})", accepted) from error
 
 
-def _check_header(path: Path, stored: Mapping[str, Any], header: Mapping[str, Any]) -> None:
-    if differences := list(_differences(dict(stored), dict(header))):
-        wrong = f"was made otherwise ({', '.join(differences)})"
-        raise FileError(path, wrong, "results are not mixed: another --out keeps it, --force replaces it")
+def _check_header(path: Path, results: Results, header: Mapping[str, Any], mixed: bool | None) -> None:
+    differences = list(_differences(results.header, dict(header)))
+    if not differences:
+        return
+    if mixed and results.header | {"machine": header["machine"]} == header:
+        results.elsewhere = header["machine"]
+        return
+    offered = "" if mixed is None else ", --mixed adds to it if the machine or its versions are all that differs"
+    raise FileError(
+        path, f"was made otherwise ({', '.join(differences)})",
+        f"results are not mixed unasked: another --out keeps it, --force replaces it{offered}",
+    )  # fmt: skip
 
 
 def _differences(old: Any, new: Any, name: str = "") -> Iterable[str]:

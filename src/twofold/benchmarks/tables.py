@@ -28,9 +28,10 @@ def report(benchmark: Benchmark, header: Mapping[str, Any], cases: Sequence[Reco
         if here:
             heads, lines = table(benchmark, here)
             parts += [f"## {group}", f"{about} {_rounds(here)}", markdown(heads, lines), *skipped(here)]
+            parts += elsewhere(here)
         counted = [record for record in cells if record["group"] == group]
         if counted:
-            parts += [f"## {group}", about, *benchmark.summary(counted)]
+            parts += [f"## {group}", about, *benchmark.summary(counted), *elsewhere(counted)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -41,9 +42,10 @@ def plain(benchmark: Benchmark, cases: Sequence[Record], cells: Sequence[Record]
         here = [record for record in cases if record["group"] == group]
         if here:
             parts += [f"{benchmark.name}: {group}\n" + aligned(*table(benchmark, here)), *skipped(here)]
+            parts += elsewhere(here)
         counted = [record for record in cells if record["group"] == group]
         if counted:
-            parts += [f"{benchmark.name}: {group}", *benchmark.summary(counted)]
+            parts += [f"{benchmark.name}: {group}", *benchmark.summary(counted), *elsewhere(counted)]
     return "\n\n".join(parts)
 
 
@@ -87,6 +89,19 @@ def skipped(records: Sequence[Record]) -> list[str]:
         for (solver, reason), names in cases.items()
     ]
     return ["Skipped:\n\n" + "\n".join(lines)]
+
+
+def elsewhere(records: Sequence[Record]) -> list[str]:
+    """What was measured on another machine or with other versions than the file's own: a line for each of them."""
+    cases: dict[str, list[str]] = {}
+    for record in records:
+        if "machine" in record:
+            cases.setdefault(machine_line(record["machine"]), []).append(record["name"])
+    lines = [
+        f"- {machine}: {'all cases' if len(names) == len(records) > 1 else ', '.join(names)}"
+        for machine, names in cases.items()
+    ]
+    return ["On another machine:\n\n" + "\n".join(lines)] if lines else []
 
 
 def markdown(heads: Sequence[str], lines: Lines) -> str:

@@ -70,6 +70,10 @@ def benchmark(
     force: Annotated[
         bool, typer.Option("--force", "-f", help="Measure anew what is chosen, though results of it are there.")
     ] = False,
+    mixed: Annotated[
+        bool,
+        typer.Option("--mixed", help="Go on with results of another machine or other versions; the tables tell."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Measure accuracy, time and memory beside other packages, on data with known answers.
@@ -88,7 +92,7 @@ def benchmark(
     groups = _groups(chosen, only)
     benchmarks = [load(name) for name in groups]
     choices = [Choice(groups[bench.name], quick, data) for bench in benchmarks]
-    opened = [_open(bench, choice, out, force) for bench, choice in zip(benchmarks, choices, strict=True)]
+    opened = [_open(bench, choice, out, force, mixed) for bench, choice in zip(benchmarks, choices, strict=True)]
     said: dict[str, Any] = {}
     broke_off = False
     for bench, choice, results in zip(benchmarks, choices, opened, strict=True):
@@ -128,7 +132,7 @@ def _groups(names: list[str], only: str | None) -> dict[str, tuple[str, ...]]:
     return {name: groups for name, groups in chosen.items() if groups}
 
 
-def _open(bench: Benchmark, choice: Choice, out: Path, force: bool) -> Results:
+def _open(bench: Benchmark, choice: Choice, out: Path, force: bool, mixed: bool) -> Results:
     """The result file to go on with, after all checks of what is to be written."""
     from twofold.benchmarks.results import describe, open_results
     from twofold.io.files import plan
@@ -139,7 +143,7 @@ def _open(bench: Benchmark, choice: Choice, out: Path, force: bool) -> Results:
     ]
     # Its own files: what of them is kept is said by the result file.
     plan(targets, force=True, new_folder=out)
-    results = open_results(targets[0], header, force=force, groups=choice.groups)
+    results = open_results(targets[0], header, force=force, groups=choice.groups, mixed=mixed)
     if force:
         results.write()
     return results
