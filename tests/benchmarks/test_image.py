@@ -39,6 +39,13 @@ def test_cases_have_names_of_their_own_and_settings_in_json(quick):
         assert not any(case.absent for case in cases)  # no picture that is not installed
 
 
+def test_a_case_on_another_device_is_another_case():
+    [here], [there] = (BENCHMARK.plan(Choice(("speed",), quick=True, device=device))[0] for device in (None, "cpu"))
+    assert there.name == f"{here.name}, on cpu"
+    assert there.settings == {**here.settings, "device": "cpu"}
+    assert (here.make().device, there.make().device) == (None, "cpu")
+
+
 def test_the_cells_of_the_protocol_are_there(tmp_path):
     cases = BENCHMARK.plan(Choice(("salt", "random"), data=tmp_path))[0]
     cells = {(case.settings["image"], case.settings["noise"], case.settings["level"]) for case in cases}

@@ -127,6 +127,9 @@ def test_the_machine_is_described():
     assert machine["cpus"] >= 1
     assert machine["threads"]["torch"] >= 1
     assert machine["processor"]
+    assert "device" not in machine
+    elsewhere = describe("toy", False, (), "cpu")["machine"]
+    assert machine_line(elsewhere).startswith(f"cpu, {machine['processor']}")
 
 
 def test_a_file_in_a_folder_that_went_away(tmp_path):

@@ -89,6 +89,8 @@ def test_refusals_come_before_any_work(refused, tmp_path, monkeypatch):
     assert "--only ''" in refused("benchmark", "--only", "", *out)
     assert "--runs" in refused("benchmark", "--runs", "0", *out)
     assert "--data" in refused("benchmark", "--data", tmp_path / "nowhere", *out)
+    assert "--device cuda: the benchmark matrix is of the processor" in refused("benchmark", "--device", "cuda", *out)
+    assert "--device='nowhere'" in refused("benchmark", "image", "--device", "nowhere", *out)
     (tmp_path / "file").write_text("x")
     assert "not a folder" in refused("benchmark", "--out", tmp_path / "file")
     (tmp_path / "matrix.json").write_text('{"rows": []}')

@@ -114,11 +114,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Choice:
-    """What is to be run: which groups, whether in small, and where data files are."""
+    """What is to be run: which groups, whether in small, where data files are, and where to compute (None: on the
+    processor)."""
 
     groups: tuple[str, ...]
     quick: bool = False
     data: Path | None = None
+    device: str | None = None
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,8 @@ class Benchmark:
         Name → (records of cases, records of cells) → figure, or None where there is nothing to draw.
     runs : int
         Rounds where the user names none.
+    devices : bool
+        Whether its cases can be computed elsewhere than on the processor.
     """
 
     name: str
@@ -163,3 +167,4 @@ class Benchmark:
     summary: Callable[[Sequence[Record]], list[str]]
     figures: Mapping[str, Callable[[Sequence[Record], Sequence[Record]], Figure | None]]
     runs: int = 3
+    devices: bool = False

@@ -150,8 +150,9 @@ def open_results(
     return results
 
 
-def describe(benchmark: str, quick: bool, packages: Sequence[str]) -> dict[str, Any]:
-    """The header of a result file: benchmark, whether in small, machine with versions.
+def describe(benchmark: str, quick: bool, packages: Sequence[str], device: str | None = None) -> dict[str, Any]:
+    """The header of a result file: benchmark, whether in small, machine with versions, and with its ``device`` if one
+    is named.
 
     Imports PyTorch and asks it and the BLAS libraries for their threads.
     """
@@ -172,14 +173,18 @@ def describe(benchmark: str, quick: bool, packages: Sequence[str]) -> dict[str, 
         "python": platform.python_version(),
         "versions": {package: _version(package) for package in packages},
     }
+    if device is not None:
+        is_cuda = torch.device(device).type == "cuda"
+        machine["device"] = torch.cuda.get_device_name(device) if is_cuda else device
     return {"benchmark": benchmark, "quick": quick, "machine": machine}
 
 
 def machine_line(machine: Mapping[str, Any]) -> str:
     """The machine in one line of prose."""
     versions = ", ".join(f"{name} {number or 'not installed'}" for name, number in machine["versions"].items())
+    device = f"{machine['device']}, " if "device" in machine else ""
     return (
-        f"{machine['processor']}, {machine['cpus']} cores, {machine['threads']['torch']} threads, "
+        f"{device}{machine['processor']}, {machine['cpus']} cores, {machine['threads']['torch']} threads, "
         f"{machine['memory']}, {machine['system']}, Python {machine['python']}, {versions}"
     )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from twofold.benchmarks import GROUPS, NAMES
-from twofold.cli.options import Json
+from twofold.cli.options import Json, check_device
 from twofold.cli.parts import check_data, check_names, kept_when_stopped, note_kept
 from twofold.cli.terminal import CommandError, complain, say, say_json
 
@@ -67,6 +67,15 @@ def benchmark(
             "kodim03; what is not there is skipped.",
         ),
     ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            "--device",
+            metavar="D",
+            help="Where networks are fitted: cpu, cuda, cuda:1 ...; image only. Default: on the processor.",
+            show_default=False,
+        ),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", "-f", help="Measure anew what is chosen, though results of it are there.")
     ] = False,
@@ -91,7 +100,8 @@ def benchmark(
     check_data(data, "video/ and images/")
     groups = _groups(chosen, only)
     benchmarks = [load(name) for name in groups]
-    choices = [Choice(groups[bench.name], quick, data) for bench in benchmarks]
+    _check_device(device, benchmarks)
+    choices = [Choice(groups[bench.name], quick, data, device) for bench in benchmarks]
     opened = [_open(bench, choice, out, force, mixed) for bench, choice in zip(benchmarks, choices, strict=True)]
     said: dict[str, Any] = {}
     broke_off = False
@@ -132,12 +142,19 @@ def _groups(names: list[str], only: str | None) -> dict[str, tuple[str, ...]]:
     return {name: groups for name, groups in chosen.items() if groups}
 
 
+def _check_device(device: str | None, benchmarks: list[Benchmark]) -> None:
+    for bench in benchmarks:
+        if device is not None and not bench.devices:
+            raise CommandError(f"--device {device}: the benchmark {bench.name} is of the processor; none is accepted")
+    check_device(device)
+
+
 def _open(bench: Benchmark, choice: Choice, out: Path, force: bool, mixed: bool) -> Results:
     """The result file to go on with, after all checks of what is to be written."""
     from twofold.benchmarks.results import describe, open_results
     from twofold.io.files import plan
 
-    header = describe(bench.name, choice.quick, bench.packages)
+    header = describe(bench.name, choice.quick, bench.packages, choice.device)
     targets = [
         out / f"{bench.name}{ending}" for ending in (".json", ".md", *(f"_{name}.png" for name in bench.figures))
     ]

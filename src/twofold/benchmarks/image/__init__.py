@@ -57,4 +57,5 @@ BENCHMARK = Benchmark(
     summary=_no_cells,
     figures={"salt": salt_figure, "random": random_figure},
     runs=1,
+    devices=True,
 )

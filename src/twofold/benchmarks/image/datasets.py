@@ -7,6 +7,7 @@ said to be struck.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -212,9 +213,12 @@ def _case(
         elif not path.is_file():
             absent = f"no images/{name}.png in --data {choice.data}"
     settings = {"image": name, "noise": noise, "level": level, "seed": seed, "crop": crop}
+    if choice.device is not None:
+        settings["device"] = choice.device
     title = name + ("" if noise == "none" else f", {noise}") + (f" {level:.0%}" if level else "")
     title += f", seed {seed}" if seed else ""
     title += f", {crop}×{crop}" if crop else ""
+    title += f", on {choice.device}" if choice.device is not None else ""
     make = partial(_make, path, settings)
     return Case(group, title, settings, make, tuple(solvers), judge, _gibibyte if weigh else None, absent)
 
@@ -240,8 +244,10 @@ def picture(path: Path | None, name: str, crop: int | None) -> Array:
 def _make(path: Path | None, settings: dict[str, Any]) -> Picture:
     image = picture(path, settings["image"], settings["crop"])
     if settings["noise"] == "none":
-        return Picture(image, image)
-    return corrupted(image, settings["noise"], settings["level"], settings["seed"])
+        made = Picture(image, image)
+    else:
+        made = corrupted(image, settings["noise"], settings["level"], settings["seed"])
+    return replace(made, device=settings.get("device"))
 
 
 def _gibibyte(data: Picture) -> int:

@@ -33,6 +33,8 @@ class Picture:
         Where the outliers are. None: wherever noisy and clean differ.
     instrument : Instrument, optional
         Through which ``clean`` was seen before outliers struck.
+    device : str, optional
+        Where networks are fitted. None: on the processor.
     """
 
     clean: NDArray[Any]
@@ -40,6 +42,7 @@ class Picture:
     mask: NDArray[np.bool_] | None = None
     struck: NDArray[np.bool_] | None = None
     instrument: Instrument | None = None
+    device: str | None = None
 
     @cached_property
     def input_psnr(self) -> float:

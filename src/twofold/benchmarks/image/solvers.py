@@ -36,7 +36,9 @@ def twofold_image(data: Picture, *, preset: str = "balanced", change: Change = A
 
     def run() -> Answer:
         with change.during():
-            solution = recover_image(data.noisy, mask=data.mask, preset=chosen, steps=steps, **through)
+            solution = recover_image(
+                data.noisy, mask=data.mask, preset=chosen, steps=steps, device=data.device, **through
+            )
         facts = {"status": solution.status.code, "steps": solution.n_steps}
         return Answer(solution, facts, "" if solution.status.success else str(solution.status))
 
@@ -48,9 +50,10 @@ def baseline(data: Picture, *, name: str, variants: tuple[dict[str, Any], ...] =
     import twofold.baselines as baselines
 
     function = getattr(baselines, name)
+    where = {"device": data.device} if name == "deep_image_prior" else {}
 
     def run() -> Answer:
-        solutions = [function(data.noisy, mask=data.mask, **options) for options in variants]
+        solutions = [function(data.noisy, mask=data.mask, **where, **options) for options in variants]
         return Answer(solutions, {"steps": solutions[0].n_steps} if solutions[0].n_steps else {})
 
     return run
