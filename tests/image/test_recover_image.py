@@ -17,6 +17,7 @@ from skimage.data import astronaut, camera
 
 import twofold.image.confidence
 import twofold.image.kriging
+import twofold.image.presets
 import twofold.image.recover
 from tests.pictures import salted
 from twofold import devices
@@ -58,7 +59,9 @@ def recovered() -> ImageSolution:
 
 
 @pytest.mark.parametrize(
-    "module", [twofold.image.confidence, twofold.image.kriging, twofold.image.recover], ids=lambda m: m.__name__
+    "module",
+    [twofold.image.confidence, twofold.image.kriging, twofold.image.presets, twofold.image.recover],
+    ids=lambda m: m.__name__,
 )
 def test_examples_run(module: Any) -> None:
     assert doctest.testmod(module).failed == 0

@@ -176,7 +176,7 @@ def polish(
         problem,
         signal,
         outliers,
-        tau=lambda step: cool_down(step, n_steps, preset.learning_rate),
+        tau=lambda step: cool_down(step, n_steps, preset.rate),
         alpha=0.0,
         max_steps=n_steps,
         influence=lambda r: outliers.shown() * huber(r, preset.delta),
