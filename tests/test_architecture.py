@@ -16,8 +16,8 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 # From the bottom up; a module may import from lower rooms, and from its own where that is a folder.
 ROOMS = [
     ["status", "history", "operators", "devices", "optim"],
-    ["problem", "observers", "adapters"],
-    ["outliers", "labels", "models", "matrix.anderson", "matrix.conjugate", "matrix.sweep", "matrix.watch"],
+    ["problem", "observers", "adapters", "conjugate"],
+    ["outliers", "labels", "models", "matrix.anderson", "matrix.sweep", "matrix.watch"],
     ["descent"],
     ["matrix.polish", "matrix.identify", "matrix.rows", "matrix.certificate", "matrix.inputs", "matrix.convex"],
     ["matrix.recovered", "matrix.fit", "matrix.dual"],

@@ -23,7 +23,7 @@ True
 """
 
 from twofold.labels import LabelOutliers
-from twofold.models.network import SkipNetwork
+from twofold.models.hourglass import SkipNetwork
 from twofold.outliers import HadamardOutliers
 
 __all__ = ["HadamardOutliers", "LabelOutliers", "SkipNetwork"]

@@ -7,12 +7,15 @@ import doctest
 import pytest
 import torch
 
+import twofold.models.hourglass as hourglass
 import twofold.models.network as network
-from twofold.models.network import NetworkSignal, SkipNetwork
+from twofold.models.hourglass import SkipNetwork
+from twofold.models.network import NetworkSignal
 
 
 def test_examples_run() -> None:
     assert doctest.testmod(network).failed == 0
+    assert doctest.testmod(hourglass).failed == 0
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (3, 7, 5), (1, 9, 64), (3, 33, 47)])

@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from scipy.fft import next_fast_len
 from torch import Tensor
 
+from twofold.conjugate import conjugate_gradients
 from twofold.image.hermitian import eigen
 
 RADIUS = 3.0  # of the covariance taper, pixels
@@ -90,19 +91,11 @@ class ResidualField:
         """
         nugget = max(NOISE * self.variance, self.noise**2)
         root = trust.sqrt()
-        a = torch.zeros_like(residual)
-        r = root * residual
-        p, size = r.clone(), float(r.square().sum())
-        start = size
-        for _ in range(_MAX_ITER):
-            if size <= _TOL**2 * start:
-                break
-            Ap = root * self._covariance_times(root * p) + nugget * p
-            step = size / float((p * Ap).sum())
-            a.add_(p, alpha=step)
-            r.sub_(Ap, alpha=step)
-            before, size = size, float(r.square().sum())
-            p = r + size / before * p
+
+        def system(a: Tensor) -> Tensor:
+            return root * self._covariance_times(root * a) + nugget * a
+
+        a, _ = conjugate_gradients(system, root * residual, tol=_TOL, max_steps=_MAX_ITER)
         return self._covariance_times(root * a)
 
 

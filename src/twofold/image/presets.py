@@ -18,7 +18,7 @@ class Preset:
     published : bool
         Exactly as in the paper, :mod:`twofold.image.published`: no acts, ``identify_steps`` steps.
     width, skip, scales, n_in, shrink : int
-        Of the network, see :class:`twofold.models.network.SkipNetwork`.
+        Of the network, see :class:`twofold.models.hourglass.SkipNetwork`.
     n_networks, n_small : int
         Networks of different seeds whose outputs are averaged, at the most: of an image of LARGE pixels or more, and
         of small ones, which take less time and gain more (``networks_for``).

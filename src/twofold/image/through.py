@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from twofold.adapters import as_linear_map, check_adjoint
+from twofold.conjugate import conjugate_gradients
 from twofold.operators import LinearMap
 
 Array = NDArray[Any]
 
 _KEEPS_LEVEL = 0.02  # |A(1) − 1| up to which measurements are taken to be in the units of the image
 _HEADROOM = 0.25  # of the measurements' range on both sides: A may lower the contrast
-_STEPS = 20  # conjugate-gradient steps of the last correction
+_STEPS, _TOL = 20, 1e-5  # conjugate-gradient steps of the last correction
 _RIDGE = 1e-2  # relative to ‖A‖²
 
 
@@ -145,18 +146,7 @@ def corrected(x: Tensor, y: Tensor, trust: Tensor, operator: LinearMap) -> Tenso
     if size == 0.0:
         return x
     ridge = _RIDGE * norm / size
-    d, r, p = torch.zeros_like(x), direction, direction.clone()
-    squared = float(r.square().sum())
-    for _ in range(_STEPS):
-        if squared <= 1e-10 * size**2:
-            break
-        q = normal(p)
-        step = squared / float((p * q).sum())
-        d.add_(p, alpha=step)
-        r = r - step * q
-        before, squared = squared, float(r.square().sum())
-        p = r + squared / before * p
-    return x + d
+    return x + conjugate_gradients(normal, direction, tol=_TOL, max_steps=_STEPS)[0]
 
 
 def _good(source: Array, mask: Any) -> NDArray[np.bool_]:

@@ -14,10 +14,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from twofold.conjugate import conjugate_gradients
 from twofold.history import History
 from twofold.matrix.anderson import Anderson
 from twofold.matrix.certificate import is_below_one, norm_above_one, outer_triplets
-from twofold.matrix.conjugate import conjugate_gradients
 from twofold.matrix.sweep import largest, row_blocks
 from twofold.problem import Problem
 

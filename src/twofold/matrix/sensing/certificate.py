@@ -19,9 +19,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from twofold.conjugate import conjugate_gradients
 from twofold.history import History
 from twofold.matrix.certificate import outer_triplets
-from twofold.matrix.conjugate import conjugate_gradients
 from twofold.matrix.dual import RELAX, Schedule
 from twofold.matrix.sensing.polish import tangent
 from twofold.operators import LinearMap

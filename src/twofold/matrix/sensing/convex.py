@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from twofold.conjugate import conjugate_gradients
 from twofold.history import History
-from twofold.matrix.conjugate import conjugate_gradients
 from twofold.matrix.sensing.certificate import duality_gap
 from twofold.problem import Problem
 

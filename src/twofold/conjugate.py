@@ -1,4 +1,4 @@
-"""Conjugate gradients for a positive semidefinite map of tensors of any shape: the one such loop for matrices.
+"""Conjugate gradients for a positive semidefinite map of tensors of any shape: the one such loop.
 
 (New rows have their own, which solves for all rows at once: :mod:`twofold.matrix.rows`.)
 """
