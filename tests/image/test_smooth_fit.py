@@ -6,13 +6,15 @@ import doctest
 
 import pytest
 import torch
+from torch import Tensor
 
-import twofold.image.fitting as module
+import twofold.image.smooth as module
 from tests.pictures import picture, salted
 from twofold.history import History
-from twofold.image.fitting import BACK, NetworkFit, blurred, decided_outliers
+from twofold.image.fitting import NetworkFit
+from twofold.image.kriging import predicted
 from twofold.image.presets import PRESETS
-from twofold.image.through import measured
+from twofold.image.smooth import blurred, chosen
 from twofold.image.withheld import withheld_entries
 from twofold.metrics import psnr
 from twofold.problem import Problem
@@ -24,30 +26,52 @@ def test_it_fills_better_than_the_closest_fit(name: str) -> None:
     noisy, bad = salted(clean, 0.5)
     y = torch.from_numpy(noisy.transpose(2, 0, 1) / 255).float()
     withheld = withheld_entries(y, 0)
+    assert withheld is not None
     fit = NetworkFit(Problem(y), PRESETS["balanced"], "both", False, 500.0, None, 0, History(), withheld=withheld)
     fitted = fit.run()
     assert fitted is not None
-    assert fit.first is not None
-    truth = torch.from_numpy(bad.transpose(2, 0, 1)).float()
-    scores = []
-    for smooth in (fitted.smooth, fitted.x):
-        decided = decided_outliers(Problem(y), truth, "both", False, 0)
-        scores.append(psnr(clean / 255, decided.restored(fitted.x, smooth).image.permute(1, 2, 0).numpy()))
-    assert scores[0] > scores[1] + 0.3
+    assert not torch.equal(fitted.first, fitted.x)
+    truth = torch.from_numpy(clean.transpose(2, 0, 1) / 255).float()
+    good = torch.from_numpy(~bad.transpose(2, 0, 1)).float()
+    none = torch.zeros(3)
+
+    def foretold(smooth: Tensor) -> Tensor:
+        return smooth + predicted(y - smooth, good * ~withheld, none)
+
+    def score(smooth: Tensor) -> float:
+        image = torch.where(good > 0, y, smooth + predicted(y - smooth, good, none))
+        return psnr(truth.numpy(), image.clamp(0, 1).numpy())
+
+    smooth, _ = chosen(fitted.x, fitted.first, y, good, withheld, foretold)
+    assert score(smooth) > score(fitted.x) + 0.2
+    assert score(smooth) > score(fitted.first) + 0.2
 
 
-def test_it_lies_between_the_fits_of_act_2_and_is_the_closest_one_behind_an_operator() -> None:
-    y = torch.rand(3, 20, 20, generator=torch.Generator().manual_seed(0))
-    fit = NetworkFit(Problem(y), PRESETS["fast"], "both", False, 500.0, None, 0, History())
-    ones = torch.ones_like(y)
-    torch.testing.assert_close(fit._smooth(ones), ones)  # no network before this one
-    fit.first = torch.zeros_like(y)
-    torch.testing.assert_close(fit._smooth(ones), (1 - BACK) * ones)
-    seen = measured(y.permute(1, 2, 0).numpy(), None, lambda x: 2 * x, None, (0.0, 1.0), torch.device("cpu"))
-    problem = Problem(seen.values, None, seen.operator)
-    behind = NetworkFit(problem, PRESETS["fast"], "both", False, 500.0, None, 0, History(), shape=(3, 20, 20))
-    behind.first = torch.zeros_like(y)
-    assert behind._smooth(ones) is ones
+def test_the_choice_that_foretells_lonely_entries_is_taken_whatever_strokes_say() -> None:
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.rand(2, 40, 40, generator=generator)
+    x, first = truth + 0.1, truth - 0.15
+    withheld = torch.zeros(2, 40, 40, dtype=torch.bool)
+    withheld[:, 5::10, 5::10] = True
+    withheld[:, 20, :] = True
+    y, good = truth.clone(), torch.ones(2, 40, 40)
+    y[:, 20] = x[:, 20]  # there the closest fit is right
+    fit, prediction = chosen(x, first, y, good, withheld, lambda fit: fit)
+    torch.testing.assert_close(fit, truth)  # 0.4 of the way back, not blurred
+    assert prediction is fit
+    torch.testing.assert_close(chosen(x, first, x, good, withheld, lambda fit: fit)[0], x)
+    soft = blurred(x, 1.2)
+    torch.testing.assert_close(chosen(x, x, soft, good, withheld, lambda fit: fit)[0], soft)
+
+
+def test_outliers_among_the_withheld_have_no_say() -> None:
+    truth = torch.rand(1, 40, 40, generator=torch.Generator().manual_seed(0))
+    withheld = torch.zeros(1, 40, 40, dtype=torch.bool)
+    withheld[:, 5::10, 5::10] = True
+    y, good = truth.clone(), torch.ones(1, 40, 40)
+    y[:, 5, 5::10], good[:, 5, 5::10] = 1.0, 0.0
+    fit, _ = chosen(truth, torch.ones_like(truth), y, good, withheld, lambda fit: fit)
+    torch.testing.assert_close(fit, truth)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (3, 2, 9), (2, 30, 31)])
@@ -57,7 +81,7 @@ def test_a_blur_keeps_shape_and_level_and_falls_off_like_a_bell(shape: tuple[int
     x[0, 20, 20] = 1
     bell = blurred(x, 1.5)[0]
     steps = torch.arange(41.0) - 20
-    torch.testing.assert_close(float((bell.sum(0) * steps**2).sum()), 1.5**2, rtol=1e-2, atol=0)
+    assert float((bell.sum(0) * steps**2).sum()) == pytest.approx(1.5**2, rel=1e-2)
     torch.testing.assert_close(bell, bell.T)
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from twofold.history import History
@@ -26,12 +25,6 @@ FOLDS = 4
 MISLED = 0.7
 """Share of outliers after act 1 from which on its network is given up."""
 
-BACK = 0.4
-"""How far back towards the beginning of act 2 the smooth fit lies."""
-
-BLUR = 0.85
-"""Standard deviation of the smooth fit's blur, in pixels. Both are in the middle of flat optima."""
-
 FULL_SIZE = 256
 """Pixels along the side of a square image from which on all steps are taken."""
 
@@ -47,17 +40,14 @@ class Fitted:
     ----------
     x : Tensor of shape (C, H, W)
         Its image: the closest fit, by which outliers are decided.
-    smooth : Tensor of shape (C, H, W)
-        Its image, taken back some way towards the beginning of act 2 and blurred a little, from which the places of
-        outliers are filled. The network fits the entries that it sees more closely than those that it does not, and
-        kriging is told that little is missed; of this image it is told the truth. What the blur takes away, kriging
-        brings back, from the entries themselves.
+    first : Tensor of shape (C, H, W)
+        The same at the beginning of act 2, or ``x`` where that began with a new network: :mod:`twofold.image.smooth`.
     outliers : DecidedOutliers
         The outliers that were decided with it.
     """
 
     x: Tensor
-    smooth: Tensor
+    first: Tensor
     outliers: DecidedOutliers
 
 
@@ -153,14 +143,7 @@ class NetworkFit:
         )  # fmt: skip
         if ended.stop == "diverged":
             return None
-        return Fitted(x, self._smooth(x), self.decided)
-
-    def _smooth(self, x: Tensor) -> Tensor:
-        """From which the places of outliers are filled."""
-        # What is missed behind an operator is not kriged, which the smooth fit is made for.
-        if self.problem.operator is not None:
-            return x
-        return blurred(x if self.first is None else torch.lerp(x, self.first, BACK), BLUR)
+        return Fitted(x, x if self.first is None else self.first, self.decided)
 
     def _begin_polish(self, outlier: Tensor) -> None:
         self.act, self.step = "polish", 0
@@ -235,21 +218,6 @@ class NetworkFit:
             self.dual.restore(part("dual", state))
             self.stable.restore(part("stable", state))
         self.signal.restore(part("signal", state))
-
-
-def blurred(x: Tensor, sigma: float) -> Tensor:
-    """A Gaussian blur of each channel of (C, H, W); the border is continued by its own values.
-
-    >>> blurred(torch.eye(3)[None], 0.5)[0]
-    tensor([[0.8093, 0.1791, 0.0118],
-            [0.1791, 0.6415, 0.1791],
-            [0.0118, 0.1791, 0.8093]])
-    """
-    reach = math.ceil(4 * sigma)
-    bell = torch.exp(-torch.arange(-reach, reach + 1, dtype=x.dtype, device=x.device).square() / (2 * sigma**2))
-    row = (bell / bell.sum())[None, None, None]
-    x = F.pad(x[:, None], (reach,) * 4, mode="replicate")
-    return F.conv2d(F.conv2d(x, row), row.mT)[:, 0]
 
 
 def decided_outliers(

@@ -23,6 +23,7 @@ from twofold.image.confidence import outlier_probability
 from twofold.image.identify import huber
 from twofold.image.kriging import held_out, noise_of, predicted
 from twofold.image.presets import Preset
+from twofold.image.smooth import UNTOLD, chosen, smooth_fit
 from twofold.image.through import corrected
 from twofold.image.withheld import squared_error
 from twofold.models.network import NetworkSignal
@@ -117,31 +118,37 @@ class DecidedOutliers:
             overlay=self.overlay, polarity=self.polarity, grouped=self.grouped, reported=reported,
         )  # fmt: skip
 
-    def restored(self, x: Tensor, smooth: Tensor) -> Restored:
-        """The image, given the network's closest and smooth fit, and how far it may be trusted.
+    def restored(self, x: Tensor, first: Tensor) -> Restored:
+        """The image, given the network's at the end of act 2 and at its beginning, and how far it may be trusted.
 
         The smooth fit plus kriging of what it misses; the entries that are trusted stay as they are, unless they are
         noisy.
         """
         y, P = self.problem.values, self._judged(self._prediction(x), reported=True)
         if self.problem.operator is not None:
-            image = corrected(smooth, y, self.trust, self.problem.operator)
+            image = corrected(x, y, self.trust, self.problem.operator)
             return Restored(image, P, torch.full_like(image, torch.nan), 0.0)
         noise = noise_of(y, x, self.trust)
+        smooth, squared = self._smooth(x, first, 1 - P, noise)
         fill, level = smooth + predicted(y - smooth, self.trust, noise), noise[:, None, None]
         kept = (1 - self.probability) * (level == 0)
-        squared = self._squared_error(smooth, 1 - P, noise) - level**2
+        squared = squared - level**2
         good = torch.where(level == 0, (1 - kept) ** 2 * (y - fill) ** 2, squared)
         bad = squared + kept**2 * (y - fill) ** 2
         return Restored(torch.lerp(fill, y, kept), P, torch.lerp(good, bad, P), float(noise.mean()))
 
-    def _squared_error(self, smooth: Tensor, good: Tensor, noise: Tensor) -> Tensor:
-        """Of what entries are filled with."""
+    def _smooth(self, x: Tensor, first: Tensor, good: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """The smooth fit, and the squared error of what entries are filled with."""
         y, withheld = self.problem.values, self.withheld
         if withheld is None:
-            return torch.full_like(y, torch.nan)
-        missed = predicted(y - smooth, self.trust * ~withheld, noise)
-        return squared_error(self.trust, y - smooth - missed, good, withheld)
+            return smooth_fit(x, first, *UNTOLD), torch.full_like(y, torch.nan)
+        seen = self.trust * ~withheld
+
+        def foretold(smooth: Tensor) -> Tensor:
+            return smooth + predicted(y - smooth, seen, noise)
+
+        smooth, prediction = chosen(x, first, y, good, withheld, foretold)
+        return smooth, squared_error(self.trust, y - prediction, good, withheld)
 
 
 def cool_down(step: int, n_steps: int, top: float) -> float:

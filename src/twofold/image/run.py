@@ -146,7 +146,7 @@ class Run:
         if problem.operator is None:
             overlay, withheld = overlays(y, problem.observed), withheld_entries(y, self.seed)
         n_networks, steps = shared_steps(self.preset, self.steps, H * W, self.n_pixels)
-        done = {"x": y.new_empty(0, *shape), "smooth": y.new_empty(0, *shape), "P": y.new_empty(0, *y.shape)}
+        done = {"x": y.new_empty(0, *shape), "first": y.new_empty(0, *shape), "P": y.new_empty(0, *y.shape)}
         if state is not None:
             done = {name: state[name].to(y) for name in done}
         for k in range(len(done["x"]), n_networks):
@@ -162,13 +162,13 @@ class Run:
             fitted = fit.run(partial(self._write, fit, {**place, **done}))
             if fitted is None:
                 return None
-            new = {"x": fitted.x, "smooth": fitted.smooth, "P": fitted.outliers.probability}
+            new = {"x": fitted.x, "first": fitted.first, "P": fitted.outliers.probability}
             done = {name: torch.cat([done[name], new[name][None]]) for name in done}
         mean = {name: each.mean(0) for name, each in done.items()}
         final = decided_outliers(problem, mean["P"], self.polarity, grouped, self.seed, overlay, withheld)
         for _ in range(self.preset.final_revisions):
             final.revise(mean["x"])
-        return final.restored(mean["x"], mean["smooth"])
+        return final.restored(mean["x"], mean["first"])
 
     def _write(self, fit: NetworkFit | PublishedFit, finished: State) -> None:
         """The state, if there is a file for it and it is time."""
