@@ -47,10 +47,10 @@ class Recorded:
                     torch.autograd.grad(x, parameters, torch.zeros_like(x))
                 del x  # and with it what autograd remembers of this stream
             here.wait_stream(aside)
-            with torch.cuda.graph(self._forward):
+            with torch.cuda.graph(self._forward, stream=aside):
                 self.x = network(self.z)
             self.pull = torch.zeros_like(self.x)
-            with torch.cuda.graph(self._backward, pool=self._forward.pool()):
+            with torch.cuda.graph(self._backward, pool=self._forward.pool(), stream=aside):
                 gradients = torch.autograd.grad(self.x, parameters, self.pull)
                 torch._foreach_copy_(into, list(gradients))
 
