@@ -47,7 +47,8 @@ MAJORITY = (
 NEAREST, NEAR_MAJORITY = 6, 0.4  # the same for the nearest on each side
 FEW = 5  # neighbours of one half that say nothing yet
 UNLIKELY = 12.5  # five standard deviations
-NEAR_LEVELS = 6  # values agree up to this many of 256 levels
+AGREE_LEVELS = (1, 6)  # values agree up to so many of 256 levels
+_FINE = 16  # parts of a level that agreement is told by
 FAVOURED = 4.0  # density of the outliers' law from which a value counts as one that they favour
 # A value of the picture itself, met often and almost never without an equal neighbour, is none that outliers favour:
 USUAL, LONELY, RARE = 0.1, 200, 0.002  # share of the entries; places to be judged by; rate of lone entries
@@ -166,18 +167,24 @@ def common_nearby(y: Tensor, known: Tensor, share: float, P: Tensor, *, alone: b
     law = outlier_law(bins, P * known)
     common = torch.zeros_like(y, dtype=torch.bool)
     rate = lone_rate(bins, known, law) if alone else y.new_ones(BINS)
+    fine = _fine(y)
+    counted = [
+        (_agreement(fine, known, offsets[:NEAREST]), _agreement(fine, known, offsets[NEAREST:]))
+        for offsets in NEIGHBOURHOODS
+    ]
     # Near values agree as well, but not with a value that outliers favour: that one has to be met exactly.
-    for levels, eligible in ((1, torch.ones_like(common)), (NEAR_LEVELS, law[bins] < FAVOURED)):
+    for k, (levels, eligible) in enumerate(
+        zip(AGREE_LEVELS, (torch.ones_like(common), law[bins] < FAVOURED), strict=True)
+    ):
         width = 2 * levels + 1
         mass = F.avg_pool1d(law[None, None], width, 1, levels)[0, 0] * width / BINS
-        never_alone = (rate < RARE)[bins] & (levels == 1)
+        never_alone = (rate < RARE)[bins] & (k == 0)
         chance = (share * mass).clamp(1e-4, 0.99)[bins]
         chance = torch.where(never_alone, chance.minimum(rate[bins]), chance)
         needed = chance + MAJORITY * (1 - chance)
-        for offsets in NEIGHBOURHOODS:
-            near_agree, near_total = _agreement(y, known, offsets[:NEAREST], levels)
-            far_agree, far_total = _agreement(y, known, offsets[NEAREST:], levels)
-            agree, total = near_agree + far_agree, near_total + far_total
+        for (near_agrees, near_total), (far_agrees, far_total) in counted:
+            near_agree, total = near_agrees[k].float(), near_total + far_total
+            agree = near_agree + far_agrees[k]
             f = (agree.sum(0) / total.sum(0).clamp(min=1)).clamp(1e-6, 1 - 1e-6)
             entropy = f * torch.log(f / chance) + (1 - f) * torch.log((1 - f) / (1 - chance))
             # At the border of the picture there is only one half.
@@ -207,18 +214,30 @@ def lone_rate(bins: Tensor, known: Tensor, law: Tensor) -> Tensor:
     return rate
 
 
-def _agreement(y: Tensor, known: Tensor, offsets: list[tuple[int, int]], levels: int) -> tuple[Tensor, Tensor]:
+def _fine(y: Tensor) -> Tensor:
+    """Values in parts of a level: as 16-bit integers if they fit, of which twice as many are compared at a time."""
+    values = y * ((BINS - 1) * _FINE)
+    return values.round().to(torch.int16) if float(values.abs().max()) < 2**14 else values
+
+
+def _agreement(values: Tensor, known: Tensor, offsets: list[tuple[int, int]]) -> tuple[list[Tensor], Tensor]:
     """For each entry, how many of its known neighbours at +offsets (first half) and at −offsets (second half) agree
-    with it, and how many there are; shapes (2, C, H, W)."""
-    agree, total = y.new_zeros(2, *y.shape), y.new_zeros(2, *y.shape)
+    with it, for each of AGREE_LEVELS, and how many there are; shapes (2, C, H, W)."""
+    size = (2, *values.shape)
+    agrees = [torch.zeros(size, dtype=torch.uint8, device=values.device) for _ in AGREE_LEVELS]
+    total = torch.zeros(size, dtype=torch.uint8, device=values.device)
+    known = known > 0
     for offset in offsets:
-        here, there = ((slice(None), *place) for place in shifted(y.shape[1:], offset))
-        both = known[here] * known[there]
-        equal = ((y[here] - y[there]).abs() <= (levels + 0.5) / (BINS - 1)) * both
+        here, there = ((slice(None), *place) for place in shifted(values.shape[1:], offset))
+        both = known[here] & known[there]
+        apart = (values[here] - values[there]).abs_()
+        for agree, levels in zip(agrees, AGREE_LEVELS, strict=True):
+            equal = ((apart <= (levels + 0.5) * _FINE) & both).view(torch.uint8)
+            for half, place in enumerate((here, there)):
+                agree[half][place] += equal
         for half, place in enumerate((here, there)):
-            agree[half][place] += equal
-            total[half][place] += both
-    return agree, total
+            total[half][place] += both.view(torch.uint8)
+    return agrees, total.float()
 
 
 def _share(P: Tensor, known: Tensor) -> float:

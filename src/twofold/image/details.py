@@ -68,13 +68,14 @@ def without_details(
     n = len(P)
     if n == 1:
         return P
-    middle = error.median(0).values
+    middle = _median(error)
     scale = b + SHADE * middle.abs()
     agrees = (1 - share) * evidence * torch.exp(-(error - middle).abs() / scale) / (2 * scale)
     # The median agrees with itself whatever it is.
     contrast = (1 - share) * evidence * torch.exp(-middle.abs() / REACH) / (2 * REACH)
-    own = (error == middle).int().argmax(0)  # the first one: on a GPU, median's own index is any
-    is_own = torch.arange(n, device=P.device)[:, None, None] == own
+    is_own = error == middle
+    for channel in range(1, n):  # of several the first one
+        is_own[channel] &= ~is_own[:channel].any(0)
     struck = torch.where(is_own, 0.0, share * outlier)
     if_detail = torch.where(is_own, contrast, agrees) + struck
     together = max(float(P.prod(0).mean()) - share**n, _LEAST)
@@ -91,6 +92,14 @@ def without_details(
         r = average * _share_around(detail) * ratio
         detail = r * rejected / (1 + r)
     return (P + r * struck_too) / (1 + r)
+
+
+def _median(error: Tensor) -> Tensor:
+    """Over the channels; of three by comparing them, which is ten times as fast as sorting."""
+    if len(error) != 3:
+        return error.median(0).values
+    a, b, c = error
+    return torch.maximum(torch.minimum(a, b), torch.minimum(torch.maximum(a, b), c))
 
 
 def _share_around(detail: Tensor) -> Tensor:
