@@ -8,25 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
-from skimage.metrics import peak_signal_noise_ratio
 
 import twofold
+from tests.cut_off import cut_off_after
 from tests.pictures import picture, salted
 from tests.problems import low_rank_problem
 from twofold.image import checkpoint as module
+from twofold.metrics import psnr
 from twofold.models.network import NetworkSignal
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 CLEAN = picture("chelsea", 96)
 NOISY, _ = salted(CLEAN, 0.5)
-
-
-def psnr(solution: twofold.ImageSolution, clean: NDArray[Any] = CLEAN) -> float:
-    """Against the clean picture, in dB."""
-    return float(peak_signal_noise_ratio(clean, solution.image, data_range=255))
 
 
 @pytest.mark.parametrize("padding", ["zeros", "reflect"])
@@ -62,7 +57,7 @@ def test_a_value_outlives_the_next() -> None:
 @pytest.mark.parametrize("preset", ["fast", "balanced"])
 def test_as_good_as_on_the_processor(preset: str) -> None:
     here, there = (twofold.recover_image(NOISY, preset=preset, device=device) for device in ("cuda", "cpu"))
-    assert psnr(here) > psnr(there) - 0.5
+    assert psnr(CLEAN, here.image) > psnr(CLEAN, there.image) - 0.5
 
 
 @pytest.mark.parametrize(
@@ -75,10 +70,6 @@ def test_same_seed_same_bits(options: dict[str, Any]) -> None:
     np.testing.assert_array_equal(one.outlier_probability, two.outlier_probability)
 
 
-class Killed(Exception):
-    """What ends a run from outside."""
-
-
 @pytest.mark.parametrize("n_steps", [3, 35, 70])
 @pytest.mark.parametrize("preset", ["balanced", "paper"])
 def test_same_bits_wherever_it_was_cut_off(
@@ -86,16 +77,7 @@ def test_same_bits_wherever_it_was_cut_off(
 ) -> None:
     monkeypatch.setattr(module.Checkpoint, "is_due", True)
     options: dict[str, Any] = {"preset": preset, "steps": 80, "device": "cuda"}
-    left = n_steps
-
-    def observer(record: Any) -> None:
-        nonlocal left
-        left -= 1
-        if left < 0:
-            raise Killed
-
-    with pytest.raises(Killed):
-        twofold.recover_image(NOISY, checkpoint=tmp_path / "run", observer=observer, **options)
+    cut_off_after(n_steps, NOISY, tmp_path / "run", **options)
     again = twofold.recover_image(NOISY, checkpoint=tmp_path / "run", **options)
     whole = twofold.recover_image(NOISY, **options)
     np.testing.assert_array_equal(again.image, whole.image)
@@ -110,7 +92,7 @@ def test_through_an_operator() -> None:
     measured = blur(torch.from_numpy(CLEAN.astype(np.float32)).permute(2, 0, 1)[None].cuda())[0].permute(1, 2, 0)
     noisy, bad = salted(measured.round().cpu().numpy().astype(np.uint8), 0.2)
     solution = twofold.recover_image(noisy, operator=blur, shape=CLEAN.shape, device="cuda")
-    assert psnr(solution) > float(peak_signal_noise_ratio(CLEAN, noisy)) + 8
+    assert psnr(CLEAN, solution.image) > psnr(CLEAN, noisy) + 8
     assert float(np.mean((solution.outlier_probability > 0.5) == bad)) > 0.98
 
 
@@ -120,7 +102,7 @@ def test_several_channels_and_sixteen_bits() -> None:
     bad = np.random.default_rng(1).random(clean.shape) < 0.3
     noisy = np.where(bad, 65535, clean).astype(np.uint16)
     solution = twofold.recover_image(noisy, device="cuda")
-    assert float(peak_signal_noise_ratio(clean, solution.image, data_range=65535)) > 35
+    assert psnr(clean, solution.image) > 35
 
 
 def test_a_matrix() -> None:

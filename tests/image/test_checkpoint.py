@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from safetensors.torch import save_file
 
+from tests.cut_off import cut_off_after
 from twofold.datasets import salt_and_pepper
 from twofold.image import checkpoint as module
 from twofold.image.recover import recover_image
@@ -21,24 +22,6 @@ ROWS, COLUMNS = np.mgrid[:40, :36]
 CLEAN = np.stack([90 + 2 * ROWS, 200 - 3 * COLUMNS, 60 + ROWS + COLUMNS], axis=2).astype(np.uint8)
 NOISY = salt_and_pepper(CLEAN, 0.3, random_state=0)
 OPTIONS: dict[str, Any] = {"preset": "best", "steps": 60}
-
-
-class Killed(Exception):
-    """What ends a run from outside."""
-
-
-def cut_off_after(n_steps: int, path: Path) -> None:
-    """Run until so many steps are done, writing every state."""
-    left = n_steps
-
-    def observer(record: Any) -> None:
-        nonlocal left
-        left -= 1
-        if left < 0:
-            raise Killed
-
-    with pytest.raises(Killed):
-        recover_image(NOISY, checkpoint=path, observer=observer, **OPTIONS)
 
 
 @pytest.fixture
@@ -51,7 +34,7 @@ def always_due(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("n_steps", [0, 1, 4, 9, 10, 15, 21, 30, 44, 62])
 def test_same_bits_wherever_it_was_cut_off(n_steps: int, tmp_path: Path) -> None:
     whole = recover_image(NOISY, **OPTIONS)
-    cut_off_after(n_steps, tmp_path / "run.safetensors")
+    cut_off_after(n_steps, NOISY, tmp_path / "run.safetensors", **OPTIONS)
     again = recover_image(NOISY, checkpoint=tmp_path / "run.safetensors", **OPTIONS)
     np.testing.assert_array_equal(again.image, whole.image)
     np.testing.assert_array_equal(again.outlier_probability, whole.outlier_probability)
@@ -64,8 +47,8 @@ def test_same_bits_wherever_it_was_cut_off(n_steps: int, tmp_path: Path) -> None
 @pytest.mark.usefixtures("always_due")
 def test_cut_off_twice(tmp_path: Path) -> None:
     whole = recover_image(NOISY, **OPTIONS)
-    cut_off_after(7, tmp_path / "run")
-    cut_off_after(7, tmp_path / "run")
+    cut_off_after(7, NOISY, tmp_path / "run", **OPTIONS)
+    cut_off_after(7, NOISY, tmp_path / "run", **OPTIONS)
     again = recover_image(NOISY, checkpoint=tmp_path / "run", **OPTIONS)
     np.testing.assert_array_equal(again.image, whole.image)
 
@@ -105,7 +88,7 @@ def test_written_once_a_minute(tmp_path: Path) -> None:
     ],
 )
 def test_the_file_of_another_run_is_refused(change: dict[str, Any], words: str, tmp_path: Path) -> None:
-    cut_off_after(2, tmp_path / "run")
+    cut_off_after(2, NOISY, tmp_path / "run", **OPTIONS)
     before = (tmp_path / "run").read_bytes()
     with pytest.raises(ValueError, match="belongs to another run") as caught:
         recover_image(NOISY, checkpoint=tmp_path / "run", **{**OPTIONS, **change})

@@ -19,6 +19,7 @@ import twofold.image.confidence
 import twofold.image.kriging
 import twofold.image.presets
 import twofold.image.recover
+import twofold.image.windows
 from tests.pictures import salted
 from twofold import devices
 from twofold.history import History
@@ -60,7 +61,13 @@ def recovered() -> ImageSolution:
 
 @pytest.mark.parametrize(
     "module",
-    [twofold.image.confidence, twofold.image.kriging, twofold.image.presets, twofold.image.recover],
+    [
+        twofold.image.confidence,
+        twofold.image.kriging,
+        twofold.image.presets,
+        twofold.image.recover,
+        twofold.image.windows,
+    ],
     ids=lambda m: m.__name__,
 )
 def test_examples_run(module: Any) -> None:

@@ -29,6 +29,7 @@ from torch import Tensor
 
 from twofold.image.details import REACH, without_details
 from twofold.image.overlays import shifted
+from twofold.image.windows import box_mean, sum_around
 from twofold.outliers import Polarity
 
 BINS = 256
@@ -60,11 +61,6 @@ NEIGHBOURHOODS = [
 _PRIOR = 0.05  # weight of the whole image in a local error
 _UNIT = 2.0**24  # weights are counted in parts of it
 _FLAT = 0.0001  # share of the outliers' law that is always uniform
-
-
-def box_mean(x: Tensor, window: int) -> Tensor:
-    """Mean over a square window, for (C, H, W); windows are cut off at the borders."""
-    return F.avg_pool2d(x[None], window, stride=1, padding=window // 2, count_include_pad=False)[0]
 
 
 def local_error(error: Tensor, weight: Tensor, floor: float = MIN_ERROR) -> Tensor:
@@ -167,31 +163,31 @@ def common_nearby(y: Tensor, known: Tensor, share: float, P: Tensor, *, alone: b
     law = outlier_law(bins, P * known)
     common = torch.zeros_like(y, dtype=torch.bool)
     rate = lone_rate(bins, known, law) if alone else y.new_ones(BINS)
-    fine = _fine(y)
-    counted = [
-        (_agreement(fine, known, offsets[:NEAREST]), _agreement(fine, known, offsets[NEAREST:]))
-        for offsets in NEIGHBOURHOODS
-    ]
-    # Near values agree as well, but not with a value that outliers favour: that one has to be met exactly.
-    for k, (levels, eligible) in enumerate(
-        zip(AGREE_LEVELS, (torch.ones_like(common), law[bins] < FAVOURED), strict=True)
-    ):
+    chances = []
+    for k, levels in enumerate(AGREE_LEVELS):
         width = 2 * levels + 1
         mass = F.avg_pool1d(law[None, None], width, 1, levels)[0, 0] * width / BINS
         never_alone = (rate < RARE)[bins] & (k == 0)
         chance = (share * mass).clamp(1e-4, 0.99)[bins]
-        chance = torch.where(never_alone, chance.minimum(rate[bins]), chance)
-        needed = chance + MAJORITY * (1 - chance)
-        for (near_agrees, near_total), (far_agrees, far_total) in counted:
-            near_agree, total = near_agrees[k].float(), near_total + far_total
+        chances.append((never_alone, torch.where(never_alone, chance.minimum(rate[bins]), chance)))
+    # Near values agree as well, but not with a value that outliers favour: that one has to be met exactly.
+    eligible = (torch.ones_like(common), law[bins] < FAVOURED)
+    fine, is_known = _fine(y), known > 0
+    for offsets in NEIGHBOURHOODS:
+        near_agrees, near_total = _agreement(fine, is_known, offsets[:NEAREST])
+        far_agrees, far_total = _agreement(fine, is_known, offsets[NEAREST:])
+        total = near_total + far_total
+        for k, (never_alone, chance) in enumerate(chances):
+            near_agree = near_agrees[k].float()
             agree = near_agree + far_agrees[k]
+            needed = chance + MAJORITY * (1 - chance)
             f = (agree.sum(0) / total.sum(0).clamp(min=1)).clamp(1e-6, 1 - 1e-6)
             entropy = f * torch.log(f / chance) + (1 - f) * torch.log((1 - f) / (1 - chance))
             # At the border of the picture there is only one half.
             halves = (total < FEW) | (agree > needed * total)
             near = near_agree.sum(0) > (chance + NEAR_MAJORITY * (1 - chance)) * near_total.sum(0)
             enough = ((f > needed) & halves.all(0) & near) | (never_alone & (f > chance))
-            common |= eligible & (total.sum(0) * entropy > UNLIKELY) & enough
+            common |= eligible[k] & (total.sum(0) * entropy > UNLIKELY) & enough
     return common
 
 
@@ -206,8 +202,7 @@ def lone_rate(bins: Tensor, known: Tensor, law: Tensor) -> Tensor:
     usual = F.avg_pool1d(counts[None], 3, 1, 1)[0] * 3 >= USUAL * counts.sum()
     for value in torch.nonzero(usual & (law >= FAVOURED)).flatten().tolist():
         here = ((bins - value).abs() <= 1) * known
-        around = F.avg_pool2d(here[None], 3, 1, 1)[0] * 9 - here
-        places = (around < 0.5) * known
+        places = (sum_around(here, 3) < 0.5) * known
         n_places = float(places.sum())
         if n_places >= LONELY:
             rate[value] = (float((places * here).sum()) + 1) / (n_places + 1)
@@ -226,7 +221,6 @@ def _agreement(values: Tensor, known: Tensor, offsets: list[tuple[int, int]]) ->
     size = (2, *values.shape)
     agrees = [torch.zeros(size, dtype=torch.uint8, device=values.device) for _ in AGREE_LEVELS]
     total = torch.zeros(size, dtype=torch.uint8, device=values.device)
-    known = known > 0
     for offset in offsets:
         here, there = ((slice(None), *place) for place in shifted(values.shape[1:], offset))
         both = known[here] & known[there]

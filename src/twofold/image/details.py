@@ -19,8 +19,9 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from twofold.image.windows import sum_around
 
 DETAIL = 0.002  # share of the pixels
 REACH = 0.3  # mean size of what is missed where no neighbour foretells it
@@ -116,8 +117,5 @@ def _clustering(detail: Tensor) -> float:
 
 def _around(detail: Tensor) -> Tensor:
     """Mean of the pixels around each, without its own."""
-    total, count = (
-        F.avg_pool2d(v[None, None], _AROUND, 1, _AROUND // 2)[0, 0] * _AROUND**2 - v
-        for v in (detail, torch.ones_like(detail))
-    )
+    total, count = (sum_around(v[None], _AROUND)[0] for v in (detail, torch.ones_like(detail)))
     return total / count.clamp(min=1)

@@ -14,9 +14,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-SWEEPS = 5
-"""Rounding is reached after four with three channels, after five with four."""
-
 _TINY = 1e-30
 
 
@@ -46,7 +43,7 @@ def eigen(A: Tensor) -> tuple[Tensor, Tensor]:
     upper = {(p, q): A[p, q] for p in range(C) for q in range(p + 1, C)}
     eye = torch.eye(C, dtype=A.dtype, device=A.device)
     columns = [list(column) for column in eye.view(C, C, *[1] * (A.ndim - 2))]
-    for _ in range(SWEEPS):
+    for _ in range(C + 1):  # by then rounding is reached: after four sweeps with three channels, five with four
         for p, q in list(upper):
             b = upper[p, q]
             size = b.abs()

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from twofold.image.windows import sum_around
 from twofold.image.withheld import misfit
 
 SIGMAS = (0.0, 0.6, 0.85, 1.2, 1.7)
@@ -83,8 +84,7 @@ def alone(withheld: Tensor) -> Tensor:
     tensor([[[1, 0, 0, 0, 0],
              [0, 0, 0, 0, 0]]], dtype=torch.int32)
     """
-    around = F.avg_pool2d(withheld.float()[None], 3, 1, 1)[0] * 9
-    return withheld & (around < 1.5)
+    return withheld & (sum_around(withheld.float(), 3) < 0.5)
 
 
 def blurred(x: Tensor, sigma: float) -> Tensor:

@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from twofold.image.windows import sum_around
+
 LEAST_PIXELS = 64 * 64
 """Of a smaller image nothing is withheld: it needs all that it has, and few entries would tell little."""
 
@@ -120,5 +122,5 @@ def _context(trust: Tensor) -> tuple[Tensor, Tensor]:
     else:
         two = trust.topk(2, dim=0).values
         here = torch.where(trust == two[0], two[1], two[0])
-    around = (F.avg_pool2d(trust[None], _WINDOW, 1, _WINDOW // 2)[0] * _WINDOW**2 - trust) / (_WINDOW**2 - 1)
+    around = sum_around(trust, _WINDOW) / (_WINDOW**2 - 1)
     return here, 0.5 * (around + around.mean(0))

@@ -166,5 +166,5 @@ class NetworkSignal:
                 # An average has its parameter's layout in memory; beside averages there is the number of steps.
                 like = parameter.detach() if value.shape == parameter.shape else value.to(parameter.device)
                 self.optimizer.state[parameter][name] = torch.empty_like(like).copy_(value)
-        self._generator.set_state(state["generator"].cpu())
+        self._generator.set_state(state["generator"])
         self._image = None
