@@ -85,7 +85,8 @@ class Pace:
 
     def _besides(self, preset: Preset, n_networks: int) -> float:
         """Seconds that are no steps."""
-        n_decisions = n_networks * preset.revisions + preset.final_revisions + 1
+        # The last one is followed by the choice of the smooth fit, which takes about as long.
+        n_decisions = n_networks * preset.revisions + preset.final_revisions + 2
         return n_decisions * self.decision + self.overlays
 
 
