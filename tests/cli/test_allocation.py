@@ -14,10 +14,11 @@ if sys.argv[1] == "kept" and not keep_freed_memory():
     sys.exit(77)
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-torch.ones(1 << 22)
-before = faults()
-for _ in range(20):
+for _ in range(4):  # the heap settles: a small array in the way may take one block more
     torch.ones(1 << 24)  # 64 MiB
+before = faults()
+for _ in range(16):
+    torch.ones(1 << 24)
 print(faults() - before)
 """
 
@@ -31,5 +32,5 @@ def pages_fetched(how: str) -> int:
 
 def test_the_same_pages_serve_again() -> None:
     once = (1 << 26) // 4096
-    assert pages_fetched("as it is") > 15 * once
-    assert pages_fetched("kept") < 2 * once
+    assert pages_fetched("as it is") > 12 * once
+    assert pages_fetched("kept") < once / 4
