@@ -23,3 +23,12 @@ def salted(image: Array, fraction: float, seed: int = 0) -> tuple[Array, Array]:
     rng = np.random.default_rng(seed)
     bad = rng.random(image.shape) < fraction
     return np.where(bad, np.where(rng.random(image.shape) < 0.5, 0, 255), image).astype(np.uint8), bad
+
+
+def added(image: Array, fraction: float, size: int, seed: int = 0) -> tuple[Array, Array]:
+    """Entries of a uint8 image made brighter or darker by ``size`` levels, and where they are."""
+    rng = np.random.default_rng(seed)
+    bad = rng.random(image.shape) < fraction
+    signs = np.where(rng.random(image.shape) < 0.5, -size, size)
+    noisy = np.clip(image + np.where(bad, signs, 0), 0, 255).astype(np.uint8)
+    return noisy, noisy != image

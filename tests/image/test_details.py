@@ -43,7 +43,7 @@ def test_a_glint_stays_and_random_values_around_it_go():
     assert whole.sum() >= 8
     assert (P[:, whole] < 0.5).float().mean() > 0.9
     far = bad & ~glint & ((y - prediction).abs() > 0.1)
-    assert (P[far] > 0.5).float().mean() > 0.99
+    assert (P[far] > 0.5).float().mean() > 0.98
 
 
 def test_of_a_glint_a_struck_channel_goes_and_the_others_stay():

@@ -1,0 +1,142 @@
+"""Values that neighbours agree on: frames, flat black areas, the lines of a drawing.
+
+Such an entry was no outlier, or one that did no harm, however badly it was foretold.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from twofold.image.overlays import shifted
+from twofold.image.windows import sum_around
+
+BINS = 256
+"""Of a histogram of values in [0, 1]."""
+
+MAJORITY = (
+    0.25  # excess of agreement over chance that a half of the neighbourhood has to show, relative to 1 − chance
+)
+NEAREST, NEAR_MAJORITY = 6, 0.4  # the same for the nearest on each side
+FEW = 5  # neighbours of one half that say nothing yet
+UNLIKELY = 12.5  # five standard deviations
+AGREE_LEVELS = (1, 6)  # values agree up to so many of 256 levels
+_FINE = 16  # parts of a level that agreement is told by
+FAVOURED = 4.0  # density of the outliers' law from which a value counts as one that they favour
+# A value of the picture itself, met often and almost never without an equal neighbour, is none that outliers favour:
+USUAL, LONELY, RARE = 0.1, 200, 0.002  # share of the entries; places to be judged by; rate of lone entries
+NEIGHBOURHOODS = [
+    [(0, d) for d in range(1, 32)],
+    [(d, 0) for d in range(1, 32)],
+    [(dy, dx) for dy in range(4) for dx in range(-3, 4) if dy > 0 or dx > 0],
+]
+_UNIT = 2.0**24  # weights are counted in parts of it
+_FLAT = 0.0001  # share of a law that is always uniform
+
+
+def bins_of(v: Tensor) -> Tensor:
+    """The bin of each value of [0, 1]; what lies outside is in the first or the last."""
+    return (v.clamp(0, 1) * (BINS - 1)).round().long()
+
+
+def density(bins: Tensor, weight: Tensor) -> Tensor:
+    """Density of weighted values in each of BINS bins of [0, 1]."""
+    # Whole numbers, whose sum is the same in any order.
+    weight = (weight.double() * _UNIT).round()
+    counts = torch.bincount(bins.reshape(-1), weights=weight.reshape(-1), minlength=BINS) / _UNIT
+    total = counts.sum() + 1
+    q = (counts + _FLAT * total / BINS) / (counts.sum() + _FLAT * total) * BINS
+    return q.float()
+
+
+def common_nearby(y: Tensor, known: Tensor, share: float, P: Tensor, *, alone: bool = True) -> Tensor:
+    """True where far more neighbours have an entry's value than outliers of that value would explain.
+
+    Neighbourhoods are a box and the two lines through the entry, so that a frame one pixel wide is seen too. Of n
+    neighbours a share m would agree by chance (the outliers' law at this value). A share f of them is too many where
+
+        n·KL(f ‖ m) > UNLIKELY    and    f − m > MAJORITY·(1 − m) in each half of the neighbourhood,
+
+    KL the relative entropy of two coins: by Chernoff's bound chance does that with probability exp(−UNLIKELY). Halves
+    on opposite sides are asked so that an outlier next to a large area of its own value is not taken for part of it,
+    and the nearest neighbours, with NEAR_MAJORITY, so that one between two such areas is not either.
+
+    In a drawing the outliers' law is learned from the drawing's own corners, and explains everything. Outliers that
+    fall independently stand alone now and then, at a rate that is the chance of one (:func:`lone_rate`). Where that
+    is RARE, agreement beyond it is enough. ``alone=False`` leaves this out: what was drawn over a picture never
+    stands alone.
+    """
+    bins = bins_of(y)
+    law = density(bins, P * known)
+    common = torch.zeros_like(y, dtype=torch.bool)
+    rate = lone_rate(bins, known, law) if alone else y.new_ones(BINS)
+    chances = []
+    for k, levels in enumerate(AGREE_LEVELS):
+        width = 2 * levels + 1
+        mass = F.avg_pool1d(law[None, None], width, 1, levels)[0, 0] * width / BINS
+        never_alone = (rate < RARE)[bins] & (k == 0)
+        chance = (share * mass).clamp(1e-4, 0.99)[bins]
+        chances.append((never_alone, torch.where(never_alone, chance.minimum(rate[bins]), chance)))
+    # Near values agree as well, but not with a value that outliers favour: that one has to be met exactly.
+    eligible = (torch.ones_like(common), law[bins] < FAVOURED)
+    fine, is_known = _fine(y), known > 0
+    for offsets in NEIGHBOURHOODS:
+        near_agrees, near_total = _agreement(fine, is_known, offsets[:NEAREST])
+        far_agrees, far_total = _agreement(fine, is_known, offsets[NEAREST:])
+        total = near_total + far_total
+        for k, (never_alone, chance) in enumerate(chances):
+            near_agree = near_agrees[k].float()
+            agree = near_agree + far_agrees[k]
+            needed = chance + MAJORITY * (1 - chance)
+            f = (agree.sum(0) / total.sum(0).clamp(min=1)).clamp(1e-6, 1 - 1e-6)
+            entropy = f * torch.log(f / chance) + (1 - f) * torch.log((1 - f) / (1 - chance))
+            # At the border of the picture there is only one half.
+            halves = (total < FEW) | (agree > needed * total)
+            near = near_agree.sum(0) > (chance + NEAR_MAJORITY * (1 - chance)) * near_total.sum(0)
+            enough = ((f > needed) & halves.all(0) & near) | (never_alone & (f > chance))
+            common |= eligible[k] & (total.sum(0) * entropy > UNLIKELY) & enough
+    return common
+
+
+def lone_rate(bins: Tensor, known: Tensor, law: Tensor) -> Tensor:
+    """For each of BINS values, how often a pixel without it among its eight neighbours has it itself.
+
+    1 for values that outliers do not favour, for those that make up less than USUAL of the entries, and where there
+    are fewer than LONELY such places.
+    """
+    rate = torch.ones(BINS, device=bins.device)
+    counts = torch.bincount(bins[known > 0], minlength=BINS).double()
+    usual = F.avg_pool1d(counts[None], 3, 1, 1)[0] * 3 >= USUAL * counts.sum()
+    for value in torch.nonzero(usual & (law >= FAVOURED)).flatten().tolist():
+        here = ((bins - value).abs() <= 1) * known
+        places = (sum_around(here, 3) < 0.5) * known
+        n_places = float(places.sum())
+        if n_places >= LONELY:
+            rate[value] = (float((places * here).sum()) + 1) / (n_places + 1)
+    return rate
+
+
+def _fine(y: Tensor) -> Tensor:
+    """Values in parts of a level: as 16-bit integers if they fit, of which twice as many are compared at a time."""
+    values = y * ((BINS - 1) * _FINE)
+    return values.round().to(torch.int16) if float(values.abs().max()) < 2**14 else values
+
+
+def _agreement(values: Tensor, known: Tensor, offsets: list[tuple[int, int]]) -> tuple[list[Tensor], Tensor]:
+    """For each entry, how many of its known neighbours at +offsets (first half) and at −offsets (second half) agree
+    with it, for each of AGREE_LEVELS, and how many there are; shapes (2, C, H, W)."""
+    size = (2, *values.shape)
+    agrees = [torch.zeros(size, dtype=torch.uint8, device=values.device) for _ in AGREE_LEVELS]
+    total = torch.zeros(size, dtype=torch.uint8, device=values.device)
+    for offset in offsets:
+        here, there = ((slice(None), *place) for place in shifted(values.shape[1:], offset))
+        both = known[here] & known[there]
+        apart = (values[here] - values[there]).abs_()
+        for agree, levels in zip(agrees, AGREE_LEVELS, strict=True):
+            equal = ((apart <= (levels + 0.5) * _FINE) & both).view(torch.uint8)
+            for half, place in enumerate((here, there)):
+                agree[half][place] += equal
+        for half, place in enumerate((here, there)):
+            total[half][place] += both.view(torch.uint8)
+    return agrees, total.float()

@@ -1,0 +1,33 @@
+"""Neighbours that are missed alike: by chance they say nothing on average, along a line they say a lot."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from twofold.image.alike import missed_alike
+from twofold.image.confidence import logistic
+
+
+@pytest.mark.parametrize("fraction", [0.3, 0.6])
+def test_by_chance_the_ratio_is_one_on_average(fraction: float) -> None:
+    """Errors drawn from a mixture that is known: the mean of a likelihood ratio is 1, for large errors too. (Of few
+    outliers the mean is made up by coincidences too rare for a sample.)"""
+    generator = torch.Generator().manual_seed(0)
+    shape, b = (1, 600, 600), torch.tensor(0.02)
+    u = torch.rand(shape, generator=generator).clamp(1e-6, 1 - 1e-6)
+    error = b / 1.3862943611 * torch.log(u / (1 - u))
+    struck = torch.rand(shape, generator=generator) < fraction
+    error = torch.where(struck, 2 * torch.rand(shape, generator=generator) - 1, error)
+    whatever = (1 - fraction) * logistic(error, b) + fraction * 0.5
+    ratio = missed_alike(error, b.expand(shape), whatever, torch.ones(shape))
+    assert float(ratio.mean()) == pytest.approx(1, abs=0.05)
+    large = error.abs() > 0.2
+    assert float(ratio[large].mean()) == pytest.approx(1, abs=0.2)
+
+
+def test_what_does_not_count_says_nothing() -> None:
+    error = torch.rand(3, 20, 20, generator=torch.Generator().manual_seed(0))
+    nothing = torch.zeros_like(error)
+    ratio = missed_alike(error, torch.full_like(error, 0.01), torch.ones_like(error), nothing)
+    assert torch.equal(ratio, torch.ones_like(error))
