@@ -21,9 +21,9 @@ def test_by_chance_the_ratio_is_one_on_average(fraction: float) -> None:
     error = torch.where(struck, 2 * torch.rand(shape, generator=generator) - 1, error)
     whatever = (1 - fraction) * logistic(error, b) + fraction * 0.5
     ratio = missed_alike(error, b.expand(shape), whatever, torch.ones(shape))
-    assert float(ratio.mean()) == pytest.approx(1, abs=0.05)
-    large = error.abs() > 0.2
-    assert float(ratio[large].mean()) == pytest.approx(1, abs=0.2)
+    size = error.abs()  # nearer to 1 a part of the kernel has left the range
+    assert float(ratio[size < 0.5].mean()) == pytest.approx(1, abs=0.05)
+    assert float(ratio[(size > 0.2) & (size < 0.5)].mean()) == pytest.approx(1, abs=0.2)
 
 
 def test_what_does_not_count_says_nothing() -> None:
