@@ -22,7 +22,7 @@ def test_by_chance_the_ratio_is_one_on_average(fraction: float) -> None:
     whatever = (1 - fraction) * logistic(error, b) + fraction * 0.5
     ratio = missed_alike(error, b.expand(shape), whatever, torch.ones(shape))
     size = error.abs()  # nearer to 1 a part of the kernel has left the range
-    assert float(ratio[size < 0.5].mean()) == pytest.approx(1, abs=0.05)
+    assert float(ratio[size < 0.5].mean()) == pytest.approx(1, abs=0.1)
     assert float(ratio[(size > 0.2) & (size < 0.5)].mean()) == pytest.approx(1, abs=0.2)
 
 
