@@ -63,7 +63,7 @@ def test_a_single_channel_is_judged_as_before():
     prediction, clean, _ = _picture(1)
     one = torch.ones_like(clean)
     P = torch.rand(clean.shape, generator=torch.Generator().manual_seed(0))
-    assert without_details(P, clean - prediction, 0.01 * one, one, one, 0.1, one) is P
+    assert without_details(P, clean - prediction, 0.01 * one, one, one, 0.1 * one, one) is P
 
 
 @pytest.mark.parametrize("share", [0.01, 0.05, 0.2, 0.5])
@@ -93,7 +93,7 @@ def test_known_values():
     place = (slice(None), 20, slice(20, 22))
     error[place], inlier[place], P[place] = 0.3, 0.003, 0.98
     one = torch.ones_like(P)
-    found = without_details(P, error, 0.01 * one, inlier, one, 0.2, one)
+    found = without_details(P, error, 0.01 * one, inlier, one, 0.2 * one, one)
     agrees, contrast = 0.8 / (2 * (0.01 + 0.15 * 0.3)), 0.8 * math.exp(-0.3 / 0.3) / (2 * 0.3)
     r = MOST * DETAIL * contrast * (agrees + 0.2) / (0.2 + 0.8 * 0.003) ** 2
     median, other = 0.98 / (1 + r), (0.98 + r * 0.2 / (agrees + 0.2)) / (1 + r)

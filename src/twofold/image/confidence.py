@@ -154,6 +154,10 @@ def _share(P: Tensor, known: Tensor) -> float:
     return float((P * known).sum() / known.sum().clamp(min=1))
 
 
+def _bounded_share(P: Tensor, known: Tensor) -> Tensor:
+    return ((P * known).sum() / known.sum().clamp(min=1)).clamp(1e-4, 0.95)
+
+
 @dataclass(frozen=True)
 class _Observed:
     """What a decision is about: values, how they were missed, and who counts."""
@@ -161,6 +165,7 @@ class _Observed:
     y: Tensor
     error: Tensor
     known: Tensor
+    drawn: Tensor | None
     evidence: Tensor
     """1 for the entries whose agreement with neighbours and other channels counts."""
     bins: Tensor
@@ -171,7 +176,14 @@ class _Observed:
         error = y - prediction
         # What was drawn over the picture agrees as well.
         evidence = known if drawn is None else known * ~drawn
-        return _Observed(y, error, known, evidence, bins_of(y), bins_of(0.5 + 0.5 * error))
+        return _Observed(y, error, known, drawn, evidence, bins_of(y), bins_of(0.5 + 0.5 * error))
+
+    def share(self, P: Tensor) -> Tensor:
+        """π for each entry: one for what was drawn over the picture, one for all others."""
+        if self.drawn is None:
+            return _bounded_share(P, self.known).expand_as(P)
+        drawn = self.known * self.drawn
+        return torch.where(self.drawn, _bounded_share(P, drawn), _bounded_share(P, self.known - drawn))
 
     def outlier_law(self, P: Tensor) -> Tensor:
         """(1−ρ)·q(y) + ρ·g(e) for each entry."""
@@ -206,7 +218,7 @@ def _mixture(
     P, core, alike = start, 1 - start, None
     for number in range(1 if reported else EM_ROUNDS):
         b = local_error(error.abs(), core * known)
-        share = min(max(_share(P, known), 1e-4), 0.95)
+        share = seen.share(P)
         smooth, rough = logistic(error, b), torch.exp(-error.abs() / (SPREAD * b)) / (2 * SPREAD * b)
         near = torch.lerp(smooth, rough, ROUGH)
         law = seen.outlier_law(P) if learned else torch.ones_like(error)
@@ -223,7 +235,7 @@ def _mixture(
         odds = torch.log(law / inlier)
         if grouped:
             odds = (odds * known).sum(0, keepdim=True).expand_as(odds)
-        P = torch.sigmoid(odds + math.log(share / (1 - share))) * possible
+        P = torch.sigmoid(odds + torch.logit(share)) * possible
         core = (1 - P) * near / inlier
         if not grouped:
             P = without_details(P, error, b, inlier, law, share, seen.evidence) * possible

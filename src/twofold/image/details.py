@@ -34,7 +34,7 @@ _LEAST, _MOST_LOG = 1e-12, 60.0  # keep logarithms and exponentials finite
 
 
 def without_details(
-    P: Tensor, error: Tensor, b: Tensor, inlier: Tensor, outlier: Tensor, share: float, evidence: Tensor
+    P: Tensor, error: Tensor, b: Tensor, inlier: Tensor, outlier: Tensor, share: Tensor, evidence: Tensor
 ) -> Tensor:
     """P(outlier) of each entry, given that the pixel may be a detail.
 
@@ -46,7 +46,7 @@ def without_details(
         y − m, and the mean size of it that was expected.
     inlier, outlier : Tensor of shape (C, H, W)
         Densities p(y | inlier) and p(y | outlier).
-    share : float
+    share : Tensor, of shape (C, H, W) or any that it is broadcast from
         π, in (0, 1).
     evidence : Tensor of shape (C, H, W)
         1 for the entries whose agreement counts, else 0.
@@ -62,7 +62,7 @@ def without_details(
     >>> error[:, 20, 20:23] = torch.tensor([0.41, 0.4, 0.42])[:, None]
     >>> error[:, 40, 40] = torch.tensor([0.41, -0.2, 0.1])
     >>> inlier = torch.exp(-error.abs() / 0.01) / 0.02 + 0.003
-    >>> found = without_details(P, error, 0.01 * one, inlier, one, 0.05, one)
+    >>> found = without_details(P, error, 0.01 * one, inlier, one, torch.tensor(0.05), one)
     >>> bool((found[:, 20, 20:23] < 0.1).all()), bool((found[:, 40, 40] > 0.9).all())
     (True, True)
     """
@@ -79,7 +79,8 @@ def without_details(
         is_own[channel] &= ~is_own[:channel].any(0)
     struck = torch.where(is_own, 0.0, share * outlier)
     if_detail = torch.where(is_own, contrast, agrees) + struck
-    together = max(float(P.prod(0).mean()) - share**n, _LEAST)
+    by_chance = share.expand_as(P).prod(0)
+    together = max(float((P.prod(0) - by_chance).mean()), _LEAST)
     by_itself = torch.logaddexp(
         (share * outlier + (1 - share) * inlier).log().sum(0), outlier.log().sum(0) + math.log(together)
     )
