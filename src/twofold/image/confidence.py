@@ -51,6 +51,7 @@ SHARE_ROUNDS = 10  # for shares alone, given P
 # In a picture of few colours the outliers' histogram becomes that of the picture, and everything an outlier: where a
 # decision runs away like that, it is made again with the outliers' law kept uniform.
 RUNAWAY = 0.85
+FEW_DRAWN = 0.001  # share of the entries: glints of a clean picture look like so much of an overlay
 KEPT = 0.05  # probability of an entry whose value is common nearby
 _PRIOR = 0.05  # weight of the whole image in a local error
 _LOG_2 = math.log(2)
@@ -179,8 +180,8 @@ class _Observed:
         return _Observed(y, error, known, drawn, evidence, bins_of(y), bins_of(0.5 + 0.5 * error))
 
     def share(self, P: Tensor) -> Tensor:
-        """π for each entry: one for what was drawn over the picture, one for all others."""
-        if self.drawn is None:
+        """π for each entry: one for what was drawn over the picture, if that is enough, one for all others."""
+        if self.drawn is None or float(self.drawn.float().mean()) < FEW_DRAWN:
             return _bounded_share(P, self.known).expand_as(P)
         drawn = self.known * self.drawn
         return torch.where(self.drawn, _bounded_share(P, drawn), _bounded_share(P, self.known - drawn))

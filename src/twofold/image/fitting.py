@@ -15,6 +15,7 @@ from twofold.image.checkpoint import State, part, prefixed
 from twofold.image.identify import StableSet, identify
 from twofold.image.polish import DecidedOutliers, polish
 from twofold.image.presets import Preset
+from twofold.image.strokes import blended_strokes
 from twofold.models.network import NetworkSignal
 from twofold.outliers import DualOutliers, Polarity
 from twofold.problem import Problem
@@ -69,7 +70,7 @@ class NetworkFit:
     shape : tuple (C, H, W), optional
         Of the image. None: that of the values, which are the image's without an operator.
     overlay : bool Tensor shaped like the values, optional
-        Entries that were drawn over the picture: left out in act 1, and judged in act 2.
+        Entries that were drawn over the picture: left out in act 1, and judged in act 2. Act 1 adds to them.
     withheld : bool Tensor shaped like the values, optional
         Entries that the network is not shown in either act, by which the result is judged.
 
@@ -134,8 +135,7 @@ class NetworkFit:
             )  # fmt: skip
             if found.descended.stop == "diverged":
                 return None
-            outlier = found.outlier if self.overlay is None else found.outlier | self.overlay
-            self._begin_polish(self._undecided_where_withheld(outlier.float()))
+            self._begin_polish(self._undecided_where_withheld(self._with_strokes(found.outlier).float()))
         assert self.decided is not None
         x, ended = polish(
             self.problem, self.signal, self.decided, preset=self.preset, n_steps=self.n_polish, history=self.history,
@@ -160,6 +160,18 @@ class NetworkFit:
     def restarted(self) -> bool:
         """Whether act 2 began with a new network."""
         return self.act == "polish" and self.first is None
+
+    def _with_strokes(self, outlier: Tensor) -> Tensor:
+        """What act 1 found and what was drawn over the picture, of which it shows the rest."""
+        if self.overlay is None or not bool(self.overlay.any()):
+            return outlier
+        observed = self.problem.observed
+        self.decided = self._undecided((outlier | self.overlay).float())
+        seen = outlier if observed is None else outlier & observed
+        self.overlay = blended_strokes(
+            self.problem.values, self.decided.predicted(self.signal.last), seen, self.overlay
+        )
+        return outlier | self.overlay
 
     def _seen_through(self) -> Problem:
         """The problem without what was drawn over the picture, and without what is withheld."""
@@ -200,8 +212,9 @@ class NetworkFit:
         if self.act == "identify":
             return {**found, **prefixed("dual", self.dual.state()), **prefixed("stable", self.stable.state())}
         assert self.decided is not None
-        first = {} if self.first is None else {"first": self.first}
-        return {**found, **first, **prefixed("decided", self.decided.state())}
+        more = {"first": self.first, "overlay": self.overlay}
+        found |= {name: tensor for name, tensor in more.items() if tensor is not None}
+        return {**found, **prefixed("decided", self.decided.state())}
 
     def restore(self, state: State) -> None:
         """Take up a state."""
@@ -212,6 +225,8 @@ class NetworkFit:
                 self.first = state["first"].to(self.problem.values)
             else:
                 self.signal = self._network(self.seed + 1)
+            if "overlay" in state:
+                self.overlay = state["overlay"].to(self.problem.values.device)
             self.decided = self._undecided(torch.zeros_like(self.problem.values))
             self.decided.restore(part("decided", state))
         else:

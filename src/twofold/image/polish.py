@@ -100,7 +100,7 @@ class DecidedOutliers:
 
     def revise(self, x: Tensor) -> None:
         """Decide anew, given the network's image; x is what it looks like in the measurements."""
-        y, prediction = self.problem.values, self._prediction(x)
+        y, prediction = self.problem.values, self.predicted(x)
         self.probability = self._judged(prediction)
         self.s = torch.where(self.probability > 0.5, y - prediction, 0.0)
         if self.problem.observed is not None:
@@ -108,7 +108,8 @@ class DecidedOutliers:
         # An entry that may be an outlier is a noisy observation: its variance is noise + P·(y − prediction)².
         self.trust = (1 - self.probability) / (1 + self.probability * ((y - prediction) / _NOISE) ** 2)
 
-    def _prediction(self, x: Tensor) -> Tensor:
+    def predicted(self, x: Tensor) -> Tensor:
+        """What each entry should be, by the network's image and the other entries that are trusted."""
         y, x = self.problem.values, self.problem.measured(x)
         return x + held_out(y - x, self.trust, folds=self.folds, generator=self.generator)
 
@@ -124,7 +125,7 @@ class DecidedOutliers:
         The smooth fit plus kriging of what it misses; the entries that are trusted stay as they are, unless they are
         noisy.
         """
-        y, P = self.problem.values, self._judged(self._prediction(x), reported=True)
+        y, P = self.problem.values, self._judged(self.predicted(x), reported=True)
         if self.problem.operator is not None:
             image = corrected(x, y, self.trust, self.problem.operator)
             return Restored(image, P, torch.full_like(image, torch.nan), 0.0)

@@ -149,6 +149,7 @@ class Run:
         done = {"x": y.new_empty(0, *shape), "first": y.new_empty(0, *shape), "P": y.new_empty(0, *y.shape)}
         if state is not None:
             done = {name: state[name].to(y) for name in done}
+            overlay = state["overlay"].to(y.device) if "overlay" in state else None
         for k in range(len(done["x"]), n_networks):
             if withheld is not None and not still_gains(done["x"], y, 1 - done["P"].mean(0), withheld):
                 break
@@ -159,9 +160,11 @@ class Run:
             if state is not None:
                 fit.restore(part("fit", state))
                 state = None
-            fitted = fit.run(partial(self._write, fit, {**place, **done}))
+            drawn = {} if overlay is None else {"overlay": overlay.clone()}  # no two tensors of a file may be one
+            fitted = fit.run(partial(self._write, fit, {**place, **done, **drawn}))
             if fitted is None:
                 return None
+            overlay = fit.overlay
             new = {"x": fitted.x, "first": fitted.first, "P": fitted.outliers.probability}
             done = {name: torch.cat([done[name], new[name][None]]) for name in done}
         mean = {name: each.mean(0) for name, each in done.items()}
