@@ -100,6 +100,7 @@ def outlier_probability(
     *,
     observed: Tensor | None = None,
     overlay: Tensor | None = None,
+    impulses: Tensor | None = None,
     polarity: Polarity = "both",
     grouped: bool = False,
     reported: bool = False,
@@ -116,6 +117,8 @@ def outlier_probability(
         False where the entry is known to be bad: probability 1, and no evidence about the others.
     overlay : bool Tensor of shape (C, H, W), optional
         True where neighbours of the same value are no evidence for an entry (:mod:`twofold.image.overlays`).
+    impulses : bool Tensor of shape (C, H, W), optional
+        True where an entry has a scattered value (:mod:`twofold.image.scattered`), however many those are.
     polarity : {"both", "bright", "dark"}
         Sign that an outlier's y − prediction may have.
     grouped : bool, default False
@@ -139,8 +142,9 @@ def outlier_probability(
     known = torch.ones_like(y) if observed is None else observed.to(y)
     seen = _Observed.of(y, prediction, known, overlay)
     P = _mixture(seen, start, polarity, grouped, learned=True, reported=reported)
-    if _share(P, known) > RUNAWAY:
-        start = start if _share(start, known) < RUNAWAY else torch.zeros_like(start)
+    others = known if impulses is None else known * ~impulses
+    if _share(P, others) > RUNAWAY:
+        start = start if _share(start, others) < RUNAWAY else torch.zeros_like(start)
         P = _mixture(seen, start, polarity, grouped, learned=False, reported=reported)
     # A value that many neighbours share was no outlier, or one that did no harm: frames, flat black areas.
     alone = overlay is None or not bool(overlay.any())

@@ -24,7 +24,7 @@ FOLDS = 4
 """Random subsets that are predicted from the others in turn."""
 
 MISLED = 0.7
-"""Share of outliers after act 1 from which on its network is given up."""
+"""Share of outliers among what act 1 was shown from which on its network is given up."""
 
 FULL_SIZE = 256
 """Pixels along the side of a square image from which on all steps are taken."""
@@ -71,6 +71,8 @@ class NetworkFit:
         Of the image. None: that of the values, which are the image's without an operator.
     overlay : bool Tensor shaped like the values, optional
         Entries that were drawn over the picture: left out in act 1, and judged in act 2. Act 1 adds to them.
+    impulses : bool Tensor shaped like the values, optional
+        Entries that have a scattered value: as well left out in act 1, and judged in act 2.
     withheld : bool Tensor shaped like the values, optional
         Entries that the network is not shown in either act, by which the result is judged.
 
@@ -96,6 +98,7 @@ class NetworkFit:
     history: History
     shape: tuple[int, int, int] | None = None
     overlay: Tensor | None = None
+    impulses: Tensor | None = None
     withheld: Tensor | None = None
     act: Literal["identify", "polish"] = "identify"
     step: int = 0
@@ -135,7 +138,7 @@ class NetworkFit:
             )  # fmt: skip
             if found.descended.stop == "diverged":
                 return None
-            self._begin_polish(self._undecided_where_withheld(self._with_strokes(found.outlier).float()))
+            self._begin_polish(self._with_strokes(found.outlier).float())
         assert self.decided is not None
         x, ended = polish(
             self.problem, self.signal, self.decided, preset=self.preset, n_steps=self.n_polish, history=self.history,
@@ -147,9 +150,16 @@ class NetworkFit:
 
     def _begin_polish(self, outlier: Tensor) -> None:
         self.act, self.step = "polish", 0
+        seen = self._seen_through().observed
+        share = outlier.mean() if seen is None else outlier[seen].mean()
+        if self.withheld is not None:
+            # Act 1 says nothing about what is withheld: as likely an outlier as others.
+            open_ = self.withheld & ~self._hidden(self.overlay, self.impulses)
+            open_ = open_ if self.problem.observed is None else open_ & self.problem.observed
+            outlier = torch.where(open_, share, outlier)
         self.decided = self._undecided(outlier)
         # Where nearly everything looked like an outlier, the network has followed them: fit a new one to the inliers.
-        if self.n_polish > 0 and float(outlier.mean()) > MISLED:
+        if self.n_polish > 0 and float(share) > MISLED:
             for _ in range(2):
                 self.decided.revise(self.signal.last)
             self.signal = self._network(self.seed + 1)
@@ -174,24 +184,30 @@ class NetworkFit:
         return outlier | self.overlay
 
     def _seen_through(self) -> Problem:
-        """The problem without what was drawn over the picture, and without what is withheld."""
-        p = self.problem
-        hidden = [entries for entries in (self.overlay, self.withheld) if entries is not None]
-        if not hidden:
+        """The problem without what was drawn over the picture or scattered in it, and without what is withheld."""
+        p, hidden = self.problem, self._hidden(self.overlay, self.impulses, self.withheld)
+        if not bool(hidden.any()):
             return p
-        seen = ~torch.stack(hidden).any(0)
-        return Problem(p.values * seen, seen if p.observed is None else p.observed & seen)
+        seen = ~hidden if p.observed is None else p.observed & ~hidden
+        return Problem(p.values * ~hidden, seen, p.operator)
 
-    def _undecided_where_withheld(self, outlier: Tensor) -> Tensor:
-        """Act 1 says nothing about what is withheld: as likely an outlier as others."""
-        if self.withheld is None:
-            return outlier
-        open_ = self.withheld if self.problem.observed is None else self.withheld & self.problem.observed
-        return torch.where(open_, outlier[~open_].mean(), outlier)
+    def _hidden(self, *kinds: Tensor | None) -> Tensor:
+        hidden = torch.zeros_like(self.problem.values, dtype=torch.bool)
+        for entries in kinds:
+            if entries is not None:
+                hidden |= entries
+        return hidden
 
     def _undecided(self, probability: Tensor) -> DecidedOutliers:
         return decided_outliers(
-            self.problem, probability, self.polarity, self.grouped, self.seed, self.overlay, self.withheld
+            self.problem,
+            probability,
+            self.polarity,
+            self.grouped,
+            self.seed,
+            self.overlay,
+            self.impulses,
+            self.withheld,
         )
 
     def _network(self, seed: int) -> NetworkSignal:
@@ -237,12 +253,13 @@ class NetworkFit:
 
 def decided_outliers(
     problem: Problem, probability: Tensor, polarity: Polarity, grouped: bool, seed: int,
-    overlay: Tensor | None = None, withheld: Tensor | None = None,
+    overlay: Tensor | None = None, impulses: Tensor | None = None, withheld: Tensor | None = None,
 ) -> DecidedOutliers:  # fmt: skip
     """Outliers that start from a probability; the seed draws who is held out."""
     return DecidedOutliers(
         problem, probability, polarity=polarity, grouped=grouped, folds=FOLDS,
-        generator=torch.Generator().manual_seed(seed), overlay=overlay, withheld=withheld,
+        generator=torch.Generator().manual_seed(seed), overlay=overlay, impulses=impulses,
+        withheld=withheld,
     )  # fmt: skip
 
 

@@ -57,7 +57,7 @@ class DecidedOutliers:
     folds : int
     generator : torch.Generator
         Draws the entries that are held out.
-    overlay
+    overlay, impulses
         As in :func:`outlier_probability`.
     withheld : bool Tensor of shape (C, H, W), optional
         Entries that the network is not shown: :mod:`twofold.image.withheld`.
@@ -65,10 +65,11 @@ class DecidedOutliers:
 
     def __init__(
         self, problem: Problem, probability: Tensor, *, polarity: Polarity, grouped: bool, folds: int,
-        generator: torch.Generator, overlay: Tensor | None = None, withheld: Tensor | None = None,
+        generator: torch.Generator, overlay: Tensor | None = None, impulses: Tensor | None = None,
+        withheld: Tensor | None = None,
     ) -> None:  # fmt: skip
         self.problem, self.polarity, self.grouped = problem, polarity, grouped
-        self.folds, self.generator, self.overlay = folds, generator, overlay
+        self.folds, self.generator, self.overlay, self.impulses = folds, generator, overlay, impulses
         self.probability, self.withheld = probability, withheld
         self.s = torch.zeros_like(problem.values)
         self.trust = (self.probability < 0.1).float()
@@ -116,7 +117,8 @@ class DecidedOutliers:
     def _judged(self, prediction: Tensor, *, reported: bool = False) -> Tensor:
         return outlier_probability(
             self.problem.values, prediction, self.probability, observed=self.problem.observed,
-            overlay=self.overlay, polarity=self.polarity, grouped=self.grouped, reported=reported,
+            overlay=self.overlay, impulses=self.impulses, polarity=self.polarity, grouped=self.grouped,
+            reported=reported,
         )  # fmt: skip
 
     def restored(self, x: Tensor, first: Tensor) -> Restored:

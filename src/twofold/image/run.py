@@ -21,6 +21,7 @@ from twofold.image.pixels import Pixels
 from twofold.image.polish import Restored
 from twofold.image.presets import Preset
 from twofold.image.published import PublishedFit
+from twofold.image.scattered import scattered
 from twofold.image.through import Measured
 from twofold.image.tiles import Canvas, Tile, tiles_of
 from twofold.image.withheld import still_gains, withheld_entries
@@ -142,9 +143,10 @@ class Run:
                 published.restore(part("fit", state))
             found = published.run(partial(self._write, published, place))
             return None if found is None else Restored(*found, torch.full_like(found[0], torch.nan), 0.0)
-        overlay, withheld = None, None
+        overlay, impulses, withheld = None, None, None
         if problem.operator is None:
-            overlay, withheld = overlays(y, problem.observed), withheld_entries(y, self.seed)
+            impulses, withheld = scattered(y, problem.observed), withheld_entries(y, self.seed)
+            overlay = overlays(y, ~impulses if problem.observed is None else problem.observed & ~impulses)
         n_networks, steps = shared_steps(self.preset, self.steps, H * W, self.n_pixels)
         done = {"x": y.new_empty(0, *shape), "first": y.new_empty(0, *shape), "P": y.new_empty(0, *y.shape)}
         if state is not None:
@@ -155,7 +157,7 @@ class Run:
                 break
             fit = NetworkFit(
                 problem, self.preset, self.polarity, grouped, self.alpha, steps, self.seed + 1000 * k,
-                self.history, shape, overlay, withheld,
+                self.history, shape, overlay, impulses, withheld,
             )  # fmt: skip
             if state is not None:
                 fit.restore(part("fit", state))
@@ -168,7 +170,7 @@ class Run:
             new = {"x": fitted.x, "first": fitted.first, "P": fitted.outliers.probability}
             done = {name: torch.cat([done[name], new[name][None]]) for name in done}
         mean = {name: each.mean(0) for name, each in done.items()}
-        final = decided_outliers(problem, mean["P"], self.polarity, grouped, self.seed, overlay, withheld)
+        final = decided_outliers(problem, mean["P"], self.polarity, grouped, self.seed, overlay, impulses, withheld)
         for _ in range(self.preset.final_revisions):
             final.revise(mean["x"])
         return final.restored(mean["x"], mean["first"])

@@ -1,0 +1,67 @@
+"""One exact value in the place of more than half of all entries, and values of the picture itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from torch import Tensor
+
+from tests.pictures import Array, picture
+from twofold.image.recover import recover_image
+from twofold.image.scattered import scattered
+from twofold.metrics import psnr
+
+
+def _tensor(image: Array) -> Tensor:
+    return torch.from_numpy(np.atleast_3d(image) / 255).float().permute(2, 0, 1)
+
+
+def _dark(image: Array, fraction: float, value: int) -> tuple[Array, Array]:
+    bad = np.random.default_rng(0).random(image.shape) < fraction
+    return np.where(bad, value, image).astype(np.uint8), bad
+
+
+@pytest.mark.parametrize("value", [0, 130, 255])
+@pytest.mark.parametrize("fraction", [0.45, 0.9])
+@pytest.mark.parametrize("name", ["chelsea", "camera"])
+def test_a_value_is_found_wherever_it_struck(name: str, fraction: float, value: int) -> None:
+    noisy, bad = _dark(picture(name, 128), fraction, value)
+    found = scattered(_tensor(noisy)).permute(1, 2, 0).numpy().reshape(noisy.shape)
+    assert found[bad].mean() > 0.99
+    assert found[noisy != value].sum() == 0
+
+
+def test_black_areas_of_the_picture_are_left_out() -> None:
+    image = np.full((96, 96), 120, np.uint8)
+    image[20:70, 20:70] = 0
+    noisy, _ = _dark(image, 0.5, 0)
+    found = scattered(_tensor(noisy))[0].numpy()
+    assert found[28:62, 28:62].mean() < 0.01
+    assert found[noisy == 0].sum() > 2000
+
+
+@pytest.mark.parametrize("name", ["astronaut", "page", "coins", "moon", "brick", "text", "rocket"])
+def test_pictures_have_no_scattered_values(name: str) -> None:
+    assert not bool(scattered(_tensor(getattr(skimage.data, name)())).any())
+
+
+def test_a_drawing_has_none() -> None:
+    horse = skimage.data.horse().astype(np.uint8) * 255
+    assert not bool(scattered(_tensor(horse)).any())
+
+
+def test_where_nothing_is_left_nothing_is_found() -> None:
+    noise = np.where(np.random.default_rng(0).random((64, 64)) < 0.5, 0, 255).astype(np.uint8)
+    assert not bool(scattered(_tensor(noise)).any())
+
+
+@pytest.mark.parametrize("fraction", [0.6, 0.8])
+def test_most_of_a_picture_in_black(fraction: float) -> None:
+    clean = picture("chelsea", 96)
+    noisy, bad = _dark(clean, fraction, 0)
+    solution = recover_image(noisy, preset="fast")
+    assert solution.status.success
+    assert psnr(clean, solution.image) > 25
+    assert (solution.outlier_probability > 0.5)[bad].mean() > 0.99
