@@ -202,8 +202,22 @@ class Run:
         squared = found.squared_error
         error = None if bool(squared.isnan().any()) else squared.clamp(min=0).sqrt()
         return self._solution(
-            found.image.clamp(0, 1), found.probability, _judge(found.probability), found.noise, error
+            found.image.clamp(0, 1), found.probability, self._judge(found.probability), found.noise, error
         )
+
+    def _judge(self, probability: Tensor) -> Status:
+        outlier = doubtful = probability > 0.5
+        if isinstance(self.pixels, Pixels):
+            # Of a scattered value there may be any number.
+            doubtful = outlier & ~scattered(self.pixels.values, self.pixels.observed)
+        share = float(outlier.float().mean())
+        if float(doubtful.float().mean()) > _IMPLAUSIBLE:
+            return Status(
+                "implausible", False,
+                f"{share:.0%} of the entries were taken for outliers, more than can be told apart from the image.",
+                'Mark known bad pixels in `mask`, set `polarity` if it is known, or try preset="best".',
+            )  # fmt: skip
+        return Status("recovered", True, f"{share:.2%} of the entries were taken for outliers and replaced.")
 
     def _solution(
         self, x: Tensor, probability: Tensor, status: Status, noise: float = 0.0, error: Tensor | None = None
@@ -231,18 +245,3 @@ class Run:
 _DIVERGED = Status(
     "diverged", False, "The descent left the range of finite numbers.", "Lower alpha, or try another seed."
 )
-
-
-def _share(probability: Tensor) -> float:
-    return float((probability > 0.5).float().mean())
-
-
-def _judge(probability: Tensor) -> Status:
-    share = _share(probability)
-    if share > _IMPLAUSIBLE:
-        return Status(
-            "implausible", False,
-            f"{share:.0%} of the entries were taken for outliers, more than can be told apart from the image.",
-            'Mark known bad pixels in `mask`, set `polarity` if it is known, or try preset="best".',
-        )  # fmt: skip
-    return Status("recovered", True, f"{share:.2%} of the entries were taken for outliers and replaced.")
