@@ -54,4 +54,4 @@ def test_small_errors_that_are_added_are_found(size: int) -> None:
     noisy, bad = added(picture("chelsea", 128), 0.2, size)
     P = recover_image(noisy, preset="fast").outlier_probability
     assert (P > 0.5)[bad].mean() > 0.9
-    assert (P > 0.5)[~bad].mean() < 0.03
+    assert (P > 0.5)[~bad].mean() < 0.05
