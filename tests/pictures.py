@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import skimage.data
+import torch
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -16,6 +17,11 @@ def picture(name: str, side: int) -> Array:
     image = getattr(skimage.data, name)()
     top, left = (max((n - side) // 2, 0) for n in image.shape[:2])
     return np.ascontiguousarray(image[top : top + side, left : left + side])
+
+
+def tensor(image: Array) -> torch.Tensor:
+    """A uint8 image as (C, H, W) in [0, 1]."""
+    return torch.from_numpy(np.atleast_3d(image) / 255).float().permute(2, 0, 1)
 
 
 def salted(image: Array, fraction: float, seed: int = 0) -> tuple[Array, Array]:

@@ -5,17 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import skimage.data
-import torch
-from torch import Tensor
 
-from tests.pictures import Array, picture
+from tests.pictures import Array, picture, tensor
 from twofold.image.recover import recover_image
 from twofold.image.scattered import scattered
 from twofold.metrics import psnr
-
-
-def _tensor(image: Array) -> Tensor:
-    return torch.from_numpy(np.atleast_3d(image) / 255).float().permute(2, 0, 1)
 
 
 def _dark(image: Array, fraction: float, value: int) -> tuple[Array, Array]:
@@ -28,7 +22,7 @@ def _dark(image: Array, fraction: float, value: int) -> tuple[Array, Array]:
 @pytest.mark.parametrize("name", ["chelsea", "camera"])
 def test_a_value_is_found_wherever_it_struck(name: str, fraction: float, value: int) -> None:
     noisy, bad = _dark(picture(name, 128), fraction, value)
-    found = scattered(_tensor(noisy)).permute(1, 2, 0).numpy().reshape(noisy.shape)
+    found = scattered(tensor(noisy)).permute(1, 2, 0).numpy().reshape(noisy.shape)
     assert found[bad].mean() > 0.99
     assert found[noisy != value].sum() == 0
 
@@ -37,24 +31,24 @@ def test_black_areas_of_the_picture_are_left_out() -> None:
     image = np.full((96, 96), 120, np.uint8)
     image[20:70, 20:70] = 0
     noisy, _ = _dark(image, 0.5, 0)
-    found = scattered(_tensor(noisy))[0].numpy()
+    found = scattered(tensor(noisy))[0].numpy()
     assert found[28:62, 28:62].mean() < 0.01
     assert found[noisy == 0].sum() > 2000
 
 
 @pytest.mark.parametrize("name", ["astronaut", "page", "coins", "moon", "brick", "text", "rocket"])
 def test_pictures_have_no_scattered_values(name: str) -> None:
-    assert not bool(scattered(_tensor(getattr(skimage.data, name)())).any())
+    assert not bool(scattered(tensor(getattr(skimage.data, name)())).any())
 
 
 def test_a_drawing_has_none() -> None:
     horse = skimage.data.horse().astype(np.uint8) * 255
-    assert not bool(scattered(_tensor(horse)).any())
+    assert not bool(scattered(tensor(horse)).any())
 
 
 def test_where_nothing_is_left_nothing_is_found() -> None:
     noise = np.where(np.random.default_rng(0).random((64, 64)) < 0.5, 0, 255).astype(np.uint8)
-    assert not bool(scattered(_tensor(noise)).any())
+    assert not bool(scattered(tensor(noise)).any())
 
 
 @pytest.mark.parametrize("fraction", [0.6, 0.9])

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from tests.cut_off import cut_off_after
-from tests.pictures import picture, salted
+from tests.pictures import Array, picture, salted, tensor
 from twofold.image import checkpoint as module
 from twofold.image.overlays import overlays
 from twofold.image.recover import recover_image
 from twofold.image.strokes import blended_strokes
 from twofold.metrics import psnr
-
-Array = NDArray[Any]
 
 
 def _written(image: Array, colour: tuple[int, int, int]) -> Array:
@@ -46,8 +42,7 @@ def test_letters_are_found_to_their_edges(colour: tuple[int, int, int]) -> None:
 def test_impulses_are_no_strokes() -> None:
     """Black and white entries make black and white pixels by chance; a third of all entries is doubtful."""
     noisy, bad = salted(picture("coffee", 128), 0.5)
-    y = torch.from_numpy(noisy / 255).float().permute(2, 0, 1)
-    clean = torch.from_numpy(picture("coffee", 128) / 255).float().permute(2, 0, 1)
+    y, clean = tensor(noisy), tensor(picture("coffee", 128))
     overlay = overlays(y)
     doubtful = torch.from_numpy(bad).permute(2, 0, 1)
     assert torch.equal(blended_strokes(y, clean, doubtful, overlay), overlay)

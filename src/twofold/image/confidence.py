@@ -9,8 +9,8 @@ from the truth by an error of a law g:
 
 H is the logistic law, L Laplace's, of mean size b and 3b. Errors divided by their local mean have the same law in
 every picture and under every noise that we looked at: 1%, 0.1% of them are beyond 3.3, 4.5 to 5.5 (logistic: 3.8,
-5.5), once it is known who the outliers are; the share v is predicted worse than its surroundings. All the rest is
-learned from P, by expectation maximization: b, π, v, t, ρ, q and g. Nothing is assumed about the noise. Where it is
+5.5), once it is known who the outliers are; the share v (ROUGH) is predicted worse than its surroundings. All else,
+b, π, t, ρ, q and g, is learned from P by expectation maximization. Nothing is assumed about the noise. Where it is
 salt and pepper, q turns into two spikes, and an entry of any other value is hardly ever taken for an outlier; where
 it is uniform, q stays flat; where errors are added, g shows how large they are, and small ones are seen too.
 
@@ -148,19 +148,15 @@ def outlier_probability(
         P = _mixture(seen, start, polarity, grouped, learned=False, reported=reported)
     # A value that many neighbours share was no outlier, or one that did no harm: frames, flat black areas.
     alone = overlay is None or not bool(overlay.any())
-    common = common_nearby(y, known, _share(P, known), P, alone=alone)
+    common = common_nearby(y, known, float(_share(P, known)), P, alone=alone)
     if overlay is not None:
         common &= ~overlay
     P = torch.where(common, P.clamp(max=KEPT), P)
     return torch.where(known > 0, P, 1.0)
 
 
-def _share(P: Tensor, known: Tensor) -> float:
-    return float((P * known).sum() / known.sum().clamp(min=1))
-
-
-def _bounded_share(P: Tensor, known: Tensor) -> Tensor:
-    return ((P * known).sum() / known.sum().clamp(min=1)).clamp(1e-4, 0.95)
+def _share(P: Tensor, known: Tensor) -> Tensor:
+    return (P * known).sum() / known.sum().clamp(min=1)
 
 
 @dataclass(frozen=True)
@@ -186,9 +182,11 @@ class _Observed:
     def share(self, P: Tensor) -> Tensor:
         """π for each entry: one for what was drawn over the picture, if that is enough, one for all others."""
         if self.drawn is None or float(self.drawn.float().mean()) < FEW_DRAWN:
-            return _bounded_share(P, self.known).expand_as(P)
-        drawn = self.known * self.drawn
-        return torch.where(self.drawn, _bounded_share(P, drawn), _bounded_share(P, self.known - drawn))
+            share = _share(P, self.known).expand_as(P)
+        else:
+            drawn = self.known * self.drawn
+            share = torch.where(self.drawn, _share(P, drawn), _share(P, self.known - drawn))
+        return share.clamp(1e-4, 0.95)
 
     def outlier_law(self, P: Tensor) -> Tensor:
         """(1−ρ)·q(y) + ρ·g(e) for each entry."""

@@ -176,11 +176,9 @@ class NetworkFit:
         if self.overlay is None or not bool(self.overlay.any()):
             return outlier
         observed = self.problem.observed
-        self.decided = self._undecided((outlier | self.overlay).float())
+        prediction = self._undecided((outlier | self.overlay).float()).predicted(self.signal.last)
         seen = outlier if observed is None else outlier & observed
-        self.overlay = blended_strokes(
-            self.problem.values, self.decided.predicted(self.signal.last), seen, self.overlay
-        )
+        self.overlay = blended_strokes(self.problem.values, prediction, seen, self.overlay)
         return outlier | self.overlay
 
     def _seen_through(self) -> Problem:
@@ -200,15 +198,9 @@ class NetworkFit:
 
     def _undecided(self, probability: Tensor) -> DecidedOutliers:
         return decided_outliers(
-            self.problem,
-            probability,
-            self.polarity,
-            self.grouped,
-            self.seed,
-            self.overlay,
-            self.impulses,
+            self.problem, probability, self.polarity, self.grouped, self.seed, self.overlay, self.impulses,
             self.withheld,
-        )
+        )  # fmt: skip
 
     def _network(self, seed: int) -> NetworkSignal:
         p = self.preset

@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor
 
-from twofold.image.overlays import DIRECTIONS, JUMP, LEVELS, shifted
+from twofold.image.overlays import JUMP, LEVELS
 from twofold.image.windows import sum_around
 
 MISLEADING = 0.38  # p of one value from which on a descent may follow it; of fewer, nobody is misled
@@ -65,12 +65,8 @@ def scattered(y: Tensor, known: Tensor | None = None) -> Tensor:
 
 def _rate(equal: Tensor, far: Tensor, good: Tensor) -> float:
     """p of a value: equal to it, far from it, and known are images of shape (H, W)."""
-    neighbours, plain = torch.zeros_like(equal, dtype=torch.int32), good.clone()
-    for direction in DIRECTIONS:
-        one, other = shifted(tuple(equal.shape), direction)
-        for here, there in ((one, other), (other, one)):
-            neighbours[here] += equal[there]
-            plain[here] &= equal[there] | far[there] | ~good[there]
+    neighbours, near = (sum_around(v.float()[None], 3)[0].round().int() for v in (equal, good & ~equal & ~far))
+    plain = good & (near == 0)
     places = torch.bincount(neighbours[plain], minlength=9).cumsum(0)
     hits = torch.bincount(neighbours[plain & equal], minlength=9).cumsum(0)
     enough = torch.nonzero(places >= PLACES)

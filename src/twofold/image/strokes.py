@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, label, maximum
 from torch import Tensor
 
-LEVELS = 255  # colours are equal where they are the same on an 8-bit scale
+from twofold.image.overlays import LEVELS, Bools
+
 COLOURS, LEAST, LEAST_SHARE = 4, 64, 0.1  # the most colours; pixels of one, and share of all that were found
 SOFT = 0.1  # share of mixtures among what was found from which on edges are blended,
 SOFT_BESIDE = 0.14  # and among the pixels beside it: up to 0.12 beside dead columns in a rough picture
@@ -30,8 +31,6 @@ CORE = 0.7  # a of a pixel that hardly shows the picture
 CONTRAST, SEEN = 0.15, 0.04  # |c − m| of such a pixel, and |a·(c − m)| of any, at least
 OFF, OFF_SHARE = 0.05, 0.15  # |r|, at most: so much, and this share of |a·(c − m)|
 _EIGHT = np.ones((3, 3), bool)
-
-Bools = NDArray[np.bool_]
 
 
 def blended_strokes(y: Tensor, prediction: Tensor, doubtful: Tensor, overlay: Tensor) -> Tensor:
