@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from twofold.image.agreement import LONELY, density, lone_rate
+from tests.pictures import salted
+from twofold.image.agreement import LONELY, common_nearby, crowded_nearby, density, lone_rate
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.3])
@@ -24,3 +25,37 @@ def test_a_value_of_the_picture_itself_never_stands_alone() -> None:
     bins[0, 20:40, 20:40] = 0
     rate = lone_rate(bins, torch.ones(bins.shape), density(bins, (bins == 0).float()))
     assert float(rate[0]) < 1 / LONELY
+
+
+def _framed(seed: int) -> tuple[torch.Tensor, np.ndarray]:
+    """A picture with a black frame and a black square, 70% black and white: values, and what is black of itself."""
+    rng = np.random.default_rng(seed)
+    clean = rng.integers(40, 200, (160, 160))
+    clean[[0, -1]] = clean[:, [0, -1]] = 0
+    clean[40:70, 90:120] = 0
+    noisy, _ = salted(clean.astype(np.uint8), 0.7, seed)
+    return torch.from_numpy(noisy / 255).float()[None], clean == 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_frames_are_seen_among_70_percent_of_their_own_colour(seed: int) -> None:
+    y, black = _framed(seed)
+    P, known = ((y == 0) | (y == 1)).float(), torch.ones_like(y)
+    found = crowded_nearby(y, known, float(P.mean()), P)[0].numpy()
+    seen = (y == 0)[0].numpy()
+    assert not found[~seen].any()  # white ones are what they were
+    assert not found[~black & seen].any()
+    frame, inside = np.zeros_like(black), np.zeros_like(black)
+    frame[[0, -1]] = frame[:, [0, -1]] = inside[44:66, 94:116] = True
+    nearer = common_nearby(y, known, float(P.mean()), P)[0].numpy()
+    for area in (frame & seen, inside & seen):
+        assert found[area].mean() > 0.6 > 1.5 * nearer[area].mean()
+
+
+def test_an_outliers_law_that_misses_most_of_them_sees_no_frames_everywhere() -> None:
+    rng = np.random.default_rng(0)
+    noisy, bad = salted(rng.integers(40, 200, (3, 120, 120)).astype(np.uint8), 0.7)
+    y = torch.from_numpy(noisy / 255).float()
+    white = torch.from_numpy(noisy == 255)
+    P = torch.from_numpy(bad).float() * torch.where(white, 0.3, 1.0)
+    assert not crowded_nearby(y, torch.ones_like(y), float(P.mean()), P).any()

@@ -31,6 +31,11 @@ NEIGHBOURHOODS = [
     [(d, 0) for d in range(1, 32)],
     [(dy, dx) for dy in range(4) for dx in range(-3, 4) if dy > 0 or dx > 0],
 ]
+# Of a value that makes up so much of all entries the neighbourhoods above say too little, and larger ones are asked:
+CROWDED = 0.2
+OF_OTHERS, OF_NEAREST = 0.7, 0.5  # of those that are no outliers, in each half, and of the nearest on both sides
+# along which axis, how far, how far across, and how far the nearest are.
+FAR = [(2, 127, 0, 12), (1, 127, 0, 12), (2, 7, 7, 2), (1, 7, 7, 2)]
 _UNIT = 2.0**24  # weights are counted in parts of it
 _FLAT = 0.0001  # share of a law that is always uniform
 
@@ -89,14 +94,67 @@ def common_nearby(y: Tensor, known: Tensor, share: float, P: Tensor, *, alone: b
             near_agree = near_agrees[k].float()
             agree = near_agree + far_agrees[k]
             needed = chance + MAJORITY * (1 - chance)
-            f = (agree.sum(0) / total.sum(0).clamp(min=1)).clamp(1e-6, 1 - 1e-6)
-            entropy = f * torch.log(f / chance) + (1 - f) * torch.log((1 - f) / (1 - chance))
+            f = agree.sum(0) / total.sum(0).clamp(min=1)
+            entropy = _entropy(f, chance)
             # At the border of the picture there is only one half.
             halves = (total < FEW) | (agree > needed * total)
             near = near_agree.sum(0) > (chance + NEAR_MAJORITY * (1 - chance)) * near_total.sum(0)
             enough = ((f > needed) & halves.all(0) & near) | (never_alone & (f > chance))
             common |= eligible[k] & (total.sum(0) * entropy > UNLIKELY) & enough
     return common
+
+
+def _entropy(f: Tensor, chance: Tensor) -> Tensor:
+    """KL(f ‖ chance) of two coins."""
+    f = f.clamp(1e-6, 1 - 1e-6)
+    return f * torch.log(f / chance) + (1 - f) * torch.log((1 - f) / (1 - chance))
+
+
+def crowded_nearby(y: Tensor, known: Tensor, share: float, P: Tensor) -> Tensor:
+    """The same in larger neighbourhoods, for values that outliers favour and that are CROWDED.
+
+    Where most entries are outliers, more neighbours are needed to tell that the others agree: at 70% salt and pepper
+    65% of a black frame are black, and 35% of everything else. That is why chance is at least what the whole picture
+    has of a value: an outliers' law that misses some of them would see frames everywhere.
+    """
+    bins, is_known = bins_of(y), known > 0
+    law = density(bins, P * known)
+    common = torch.zeros_like(is_known)
+    for value in torch.nonzero(law >= FAVOURED).flatten().tolist():
+        equal = ((bins - value).abs() <= AGREE_LEVELS[0]) & is_known
+        overall = equal.sum() / is_known.sum()
+        if overall < CROWDED:
+            continue
+        chance = (share * law[max(value - 1, 0) : value + 2].sum() / BINS).maximum(overall).clamp(max=0.99)
+        needed, near_needed = (chance + part * (1 - share) for part in (OF_OTHERS, OF_NEAREST))
+        for axis, reach, across, nearest in FAR:
+            agree, total = (_beside(x, axis, reach, across) for x in (equal, is_known))
+            near, near_total = (_beside(x, axis, nearest, min(across, nearest)) for x in (equal, is_known))
+            n = total.sum(0)
+            unlikely = n * _entropy(agree.sum(0) / n.clamp(min=1), chance) > UNLIKELY
+            halves = (total < FEW) | (agree > needed * total)
+            common |= equal & unlikely & halves.all(0) & (near.sum(0) > near_needed * near_total.sum(0))
+    return common
+
+
+def _beside(x: Tensor, axis: int, reach: int, across: int) -> Tensor:
+    """How many entries are True within ``reach`` before each one and after it along an axis, and ``across`` to both
+    sides of that; shape (2, C, H, W)."""
+    count = _within(x, 3 - axis, -across, across)
+    return torch.stack([_within(count, axis, -reach, -1), _within(count, axis, 1, reach)])
+
+
+def _within(x: Tensor, axis: int, first: int, last: int) -> Tensor:
+    """Sums along an axis from ``first`` to ``last`` places on; beyond the borders there is nothing."""
+    n = x.shape[axis]
+    sums = torch.cat(
+        [x.new_zeros(1, dtype=torch.int32).expand(x.narrow(axis, 0, 1).shape), x.cumsum(axis, dtype=torch.int32)],
+        axis,
+    )
+    places = torch.arange(n, device=x.device)
+    return sums.index_select(axis, (places + last + 1).clamp(0, n)) - sums.index_select(
+        axis, (places + first).clamp(0, n)
+    )
 
 
 def lone_rate(bins: Tensor, known: Tensor, law: Tensor) -> Tensor:

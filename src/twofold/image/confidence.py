@@ -33,7 +33,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from twofold.image.agreement import BINS, bins_of, common_nearby, density
+from twofold.image.agreement import BINS, bins_of, common_nearby, crowded_nearby, density
 from twofold.image.alike import missed_alike
 from twofold.image.details import REACH, without_details
 from twofold.image.windows import box_mean
@@ -151,6 +151,7 @@ def outlier_probability(
     common = common_nearby(y, known, float(_share(P, known)), P, alone=alone)
     if overlay is not None:
         common &= ~overlay
+    common |= crowded_nearby(y, known, float(_share(P, known)), P)  # too many to have been drawn
     P = torch.where(common, P.clamp(max=KEPT), P)
     return torch.where(known > 0, P, 1.0)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ from torch import Tensor
 from twofold.descent import Descended, descend
 from twofold.history import History
 from twofold.image.confidence import outlier_probability
+from twofold.image.frames import EQUAL, on_a_frame
 from twofold.image.identify import huber
 from twofold.image.kriging import held_out, noise_of, predicted
 from twofold.image.presets import Preset
@@ -112,7 +114,17 @@ class DecidedOutliers:
     def predicted(self, x: Tensor) -> Tensor:
         """What each entry should be, by the network's image and the other entries that are trusted."""
         y, x = self.problem.values, self.problem.measured(x)
-        return x + held_out(y - x, self.trust, folds=self.folds, generator=self.generator)
+        prediction = x + held_out(y - x, self.trust, folds=self.folds, generator=self.generator)
+        if self.problem.operator is not None:
+            return prediction
+        # That an entry has the frame's value itself proves nothing: it may be a part of a dead row.
+        value, on_frame = self._frame(torch.ones_like(y, dtype=torch.bool))
+        return torch.where(on_frame & ((y - value).abs() > EQUAL), value, prediction)
+
+    def _frame(self, shown: Tensor) -> tuple[Tensor, Tensor]:
+        y, known = self.problem.values, self.problem.observed
+        known = torch.ones_like(y, dtype=torch.bool) if known is None else known
+        return on_a_frame(y, (self.probability < 0.5) & shown & known, known)
 
     def _judged(self, prediction: Tensor, *, reported: bool = False) -> Tensor:
         return outlier_probability(
@@ -133,23 +145,25 @@ class DecidedOutliers:
             return Restored(image, P, torch.full_like(image, torch.nan), 0.0)
         noise = noise_of(y, x, self.trust)
         smooth, squared = self._smooth(x, first, 1 - P, noise)
-        fill, level = smooth + predicted(y - smooth, self.trust, noise), noise[:, None, None]
+        fill, level = self._foretold(smooth, torch.ones_like(y, dtype=torch.bool), noise), noise[:, None, None]
         kept = (1 - self.probability) * (level == 0)
         squared = squared - level**2
         good = torch.where(level == 0, (1 - kept) ** 2 * (y - fill) ** 2, squared)
         bad = squared + kept**2 * (y - fill) ** 2
         return Restored(torch.lerp(fill, y, kept), P, torch.lerp(good, bad, P), float(noise.mean()))
 
+    def _foretold(self, smooth: Tensor, shown: Tensor, noise: Tensor) -> Tensor:
+        """What each entry is filled with: the smooth fit plus kriging of what it misses, or the frame's value."""
+        value, on_frame = self._frame(shown)
+        missed = predicted(self.problem.values - smooth, self.trust * shown, noise)
+        return torch.where(on_frame, value, smooth + missed)
+
     def _smooth(self, x: Tensor, first: Tensor, good: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """The smooth fit, and the squared error of what entries are filled with."""
         y, withheld = self.problem.values, self.withheld
         if withheld is None:
             return smooth_fit(x, first, *UNTOLD), torch.full_like(y, torch.nan)
-        seen = self.trust * ~withheld
-
-        def foretold(smooth: Tensor) -> Tensor:
-            return smooth + predicted(y - smooth, seen, noise)
-
+        foretold = partial(self._foretold, shown=~withheld, noise=noise)
         smooth, prediction = chosen(x, first, y, good, withheld, foretold)
         return smooth, squared_error(self.trust, y - prediction, good, withheld)
 
