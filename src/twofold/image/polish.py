@@ -20,6 +20,7 @@ from torch import Tensor
 
 from twofold.descent import Descended, descend
 from twofold.history import History
+from twofold.image.borders import along_borders
 from twofold.image.confidence import outlier_probability
 from twofold.image.frames import EQUAL, on_a_frame
 from twofold.image.identify import huber
@@ -74,6 +75,7 @@ class DecidedOutliers:
         self.folds, self.generator, self.overlay, self.impulses = folds, generator, overlay, impulses
         self.probability, self.withheld = probability, withheld
         self.s = torch.zeros_like(problem.values)
+        self.own = torch.zeros_like(problem.values, dtype=torch.bool)
         self.trust = (self.probability < 0.1).float()
 
     def value(self) -> Tensor:
@@ -110,6 +112,7 @@ class DecidedOutliers:
             self.s *= self.problem.observed
         # An entry that may be an outlier is a noisy observation: its variance is noise + P·(y − prediction)².
         self.trust = (1 - self.probability) / (1 + self.probability * ((y - prediction) / _NOISE) ** 2)
+        self.trust *= ~self.own  # other content says nothing about what is beside it
 
     def predicted(self, x: Tensor) -> Tensor:
         """What each entry should be, by the network's image and the other entries that are trusted."""
@@ -117,6 +120,7 @@ class DecidedOutliers:
         prediction = x + held_out(y - x, self.trust, folds=self.folds, generator=self.generator)
         if self.problem.operator is not None:
             return prediction
+        prediction, self.own = along_borders(y, prediction, self._unmarked(1 - self.probability))
         # That an entry has the frame's value itself proves nothing: it may be a part of a dead row.
         value, on_frame = self._frame(torch.ones_like(y, dtype=torch.bool))
         return torch.where(on_frame & ((y - value).abs() > EQUAL), value, prediction)
@@ -155,8 +159,16 @@ class DecidedOutliers:
     def _foretold(self, smooth: Tensor, shown: Tensor, noise: Tensor) -> Tensor:
         """What each entry is filled with: the smooth fit plus kriging of what it misses, or the frame's value."""
         value, on_frame = self._frame(shown)
-        missed = predicted(self.problem.values - smooth, self.trust * shown, noise)
-        return torch.where(on_frame, value, smooth + missed)
+        y = self.problem.values
+        fill = smooth + predicted(y - smooth, self.trust * shown, noise)
+        good = self._unmarked(torch.where(shown, 1 - self.probability, -1.0))
+        return torch.where(on_frame, value, along_borders(y, fill, good, self.own)[0])
+
+    def _unmarked(self, good: Tensor) -> Tensor:
+        """−1 where an entry is known to be bad or was drawn over the picture."""
+        for marked in (None if self.problem.observed is None else ~self.problem.observed, self.overlay):
+            good = good if marked is None else torch.where(marked, -1.0, good)
+        return good
 
     def _smooth(self, x: Tensor, first: Tensor, good: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """The smooth fit, and the squared error of what entries are filled with."""
