@@ -119,17 +119,16 @@ def crowded_nearby(y: Tensor, known: Tensor, share: float, P: Tensor) -> Tensor:
     """
     bins, is_known = bins_of(y), known > 0
     law = density(bins, P * known)
-    common = torch.zeros_like(is_known)
+    common, totals = torch.zeros_like(is_known), None
     for value in torch.nonzero(law >= FAVOURED).flatten().tolist():
         equal = ((bins - value).abs() <= AGREE_LEVELS[0]) & is_known
         overall = equal.sum() / is_known.sum()
         if overall < CROWDED:
             continue
+        totals = totals or _around(is_known)
         chance = (share * law[max(value - 1, 0) : value + 2].sum() / BINS).maximum(overall).clamp(max=0.99)
         needed, near_needed = (chance + part * (1 - share) for part in (OF_OTHERS, OF_NEAREST))
-        for axis, reach, across, nearest in FAR:
-            agree, total = (_beside(x, axis, reach, across) for x in (equal, is_known))
-            near, near_total = (_beside(x, axis, nearest, min(across, nearest)) for x in (equal, is_known))
+        for (agree, near), (total, near_total) in zip(_around(equal), totals, strict=True):
             n = total.sum(0)
             unlikely = n * _entropy(agree.sum(0) / n.clamp(min=1), chance) > UNLIKELY
             halves = (total < FEW) | (agree > needed * total)
@@ -137,24 +136,35 @@ def crowded_nearby(y: Tensor, known: Tensor, share: float, P: Tensor) -> Tensor:
     return common
 
 
+def _around(x: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """How many entries are True in both halves of each neighbourhood FAR, and of the nearest there."""
+    return [
+        (_beside(x, axis, reach, across), _beside(x, axis, nearest, min(across, nearest)))
+        for axis, reach, across, nearest in FAR
+    ]
+
+
 def _beside(x: Tensor, axis: int, reach: int, across: int) -> Tensor:
     """How many entries are True within ``reach`` before each one and after it along an axis, and ``across`` to both
     sides of that; shape (2, C, H, W)."""
-    count = _within(x, 3 - axis, -across, across)
-    return torch.stack([_within(count, axis, -reach, -1), _within(count, axis, 1, reach)])
+    if across:
+        sums = _sums(x, 3 - axis)
+        x = _at(sums, 3 - axis, across + 1) - _at(sums, 3 - axis, -across)
+    sums, n = _sums(x, axis), x.shape[axis]
+    before, after = sums.narrow(axis, 0, n), sums.narrow(axis, 1, n)
+    return torch.stack([before - _at(sums, axis, -reach), _at(sums, axis, reach + 1) - after])
 
 
-def _within(x: Tensor, axis: int, first: int, last: int) -> Tensor:
-    """Sums along an axis from ``first`` to ``last`` places on; beyond the borders there is nothing."""
-    n = x.shape[axis]
-    sums = torch.cat(
-        [x.new_zeros(1, dtype=torch.int32).expand(x.narrow(axis, 0, 1).shape), x.cumsum(axis, dtype=torch.int32)],
-        axis,
-    )
-    places = torch.arange(n, device=x.device)
-    return sums.index_select(axis, (places + last + 1).clamp(0, n)) - sums.index_select(
-        axis, (places + first).clamp(0, n)
-    )
+def _sums(x: Tensor, axis: int) -> Tensor:
+    """Sums of all entries before each place along an axis, one place more than there are."""
+    sums = x.cumsum(axis, dtype=torch.int32)
+    return torch.cat([torch.zeros_like(sums.narrow(axis, 0, 1)), sums], axis)
+
+
+def _at(sums: Tensor, axis: int, step: int) -> Tensor:
+    """Sums so many places on; what lies beyond the borders is empty."""
+    n = sums.shape[axis] - 1
+    return sums.index_select(axis, (torch.arange(n, device=sums.device) + step).clamp(0, n))
 
 
 def lone_rate(bins: Tensor, known: Tensor, law: Tensor) -> Tensor:
