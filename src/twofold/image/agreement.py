@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from twofold.image.overlays import shifted
-from twofold.image.windows import sum_around
+from twofold.image.windows import count_beside, sum_around
 
 BINS = 256
 """Of a histogram of values in [0, 1]."""
@@ -139,32 +139,9 @@ def crowded_nearby(y: Tensor, known: Tensor, share: float, P: Tensor) -> Tensor:
 def _around(x: Tensor) -> list[tuple[Tensor, Tensor]]:
     """How many entries are True in both halves of each neighbourhood FAR, and of the nearest there."""
     return [
-        (_beside(x, axis, reach, across), _beside(x, axis, nearest, min(across, nearest)))
+        (count_beside(x, axis, reach, across), count_beside(x, axis, nearest, min(across, nearest)))
         for axis, reach, across, nearest in FAR
     ]
-
-
-def _beside(x: Tensor, axis: int, reach: int, across: int) -> Tensor:
-    """How many entries are True within ``reach`` before each one and after it along an axis, and ``across`` to both
-    sides of that; shape (2, C, H, W)."""
-    if across:
-        sums = _sums(x, 3 - axis)
-        x = _at(sums, 3 - axis, across + 1) - _at(sums, 3 - axis, -across)
-    sums, n = _sums(x, axis), x.shape[axis]
-    before, after = sums.narrow(axis, 0, n), sums.narrow(axis, 1, n)
-    return torch.stack([before - _at(sums, axis, -reach), _at(sums, axis, reach + 1) - after])
-
-
-def _sums(x: Tensor, axis: int) -> Tensor:
-    """Sums of all entries before each place along an axis, one place more than there are."""
-    sums = x.cumsum(axis, dtype=torch.int32)
-    return torch.cat([torch.zeros_like(sums.narrow(axis, 0, 1)), sums], axis)
-
-
-def _at(sums: Tensor, axis: int, step: int) -> Tensor:
-    """Sums so many places on; what lies beyond the borders is empty."""
-    n = sums.shape[axis] - 1
-    return sums.index_select(axis, (torch.arange(n, device=sums.device) + step).clamp(0, n))
 
 
 def lone_rate(bins: Tensor, known: Tensor, law: Tensor) -> Tensor:

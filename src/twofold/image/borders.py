@@ -8,7 +8,10 @@ how an entry is missed, they are asked. Nor does such a line say anything about 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from twofold.image.windows import back_in_place, on_top
 
 LINES = 2  # from each border inwards
 REACH = 8  # pixels along the line, to both sides
@@ -50,35 +53,39 @@ def along_borders(y: Tensor, prediction: Tensor, good: Tensor, own: Tensor | Non
     (True, False, True)
     """
     believed = torch.zeros_like(y, dtype=torch.bool)
-    error, weight = (x.flatten(1)[:, ::SOME] for x in ((y - prediction).abs(), _weight(good)))
-    usual = _median(error, weight).clamp(min=_LEVEL)
-    for turn in range(4):  # one border after the other on top
-        y_, prediction_, good_ = (x.rot90(turn, (1, 2))[:, :LINES] for x in (y, prediction, good))
+    if own is not None and not bool(own.any()):
+        return prediction, believed
+    weight = torch.where(good < 0, 0.0, good.clamp(min=LEAST))
+    odd = ODD * _usual((y - prediction).abs(), weight)
+    for border in range(4):
+        y_, foretold, weight_ = (on_top(x, border, LINES) for x in (y, prediction, weight))
         if y_.shape[2] < ENOUGH:
             continue
-        value, here = (torch.zeros_like(x.rot90(turn, (1, 2))) for x in (y, believed))
-        value[:, :LINES], judged = _own(y_, prediction_, good_, ODD * usual)
-        here[:, :LINES] = judged if own is None else own.rot90(turn, (1, 2))[:, :LINES]
-        value, here = (x.rot90(-turn, (1, 2)) for x in (value, here))
+        value, error = _by_its_line(y_, foretold, weight_)
+        if own is None:
+            before = _median((y_ - foretold).abs(), weight_)
+            here = ((error < BETTER * before) & (before > odd[:, None]))[..., None].expand_as(y_)
+        else:
+            here = on_top(own, border, LINES)
+        value, here = (back_in_place(x, border, y) for x in (value, here))
         prediction = torch.where(here & ~believed, value, prediction)
         believed |= here
     return prediction, believed
 
 
-def _weight(good: Tensor) -> Tensor:
-    return torch.where(good < 0, 0.0, good.clamp(min=LEAST))
+def _usual(error: Tensor, weight: Tensor) -> Tensor:
+    """The typical error of each channel, by one of so many entries: SOME."""
+    return _median(*(x.flatten(1)[:, ::SOME] for x in (error, weight))).clamp(min=_LEVEL)
 
 
-def _own(y: Tensor, prediction: Tensor, good: Tensor, odd: Tensor) -> tuple[Tensor, Tensor]:
-    """The same for lines along the rows; ``odd`` is the least error of the prediction there."""
-    weight = _weight(good)
-    value, by_line = prediction, torch.full_like(y[..., 0], torch.inf)
+def _by_its_line(y: Tensor, prediction: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """What rows say about their entries, by their values or by how they are missed, and the typical error of that."""
+    value, least = prediction, torch.full_like(y[..., 0], torch.inf)
     for other in (_along(y, weight), prediction + _along(y - prediction, weight)):
         error = _median((y - other).abs(), weight)
-        value = torch.where((error < by_line)[..., None], other, value)
-        by_line = by_line.minimum(error)
-    by_all = _median((y - prediction).abs(), weight)
-    return value, ((by_line < BETTER * by_all) & (by_all > odd[:, None]))[..., None].expand_as(y)
+        value = torch.where((error < least)[..., None], other, value)
+        least = least.minimum(error)
+    return value, least
 
 
 def _along(x: Tensor, weight: Tensor) -> Tensor:
@@ -95,7 +102,7 @@ def _along(x: Tensor, weight: Tensor) -> Tensor:
 
 def _windows(x: Tensor) -> Tensor:
     """The 2·REACH + 1 entries around each one along the last axis; 0 beyond the ends."""
-    return torch.nn.functional.pad(x, (REACH, REACH)).unfold(-1, 2 * REACH + 1, 1)
+    return F.pad(x, (REACH, REACH)).unfold(-1, 2 * REACH + 1, 1)
 
 
 def _median(x: Tensor, weight: Tensor) -> Tensor:

@@ -147,11 +147,11 @@ def outlier_probability(
         start = start if _share(start, others) < RUNAWAY else torch.zeros_like(start)
         P = _mixture(seen, start, polarity, grouped, learned=False, reported=reported)
     # A value that many neighbours share was no outlier, or one that did no harm: frames, flat black areas.
-    alone = overlay is None or not bool(overlay.any())
-    common = common_nearby(y, known, float(_share(P, known)), P, alone=alone)
+    alone, share = overlay is None or not bool(overlay.any()), float(_share(P, known))
+    common = common_nearby(y, known, share, P, alone=alone)
     if overlay is not None:
         common &= ~overlay
-    common |= crowded_nearby(y, known, float(_share(P, known)), P)  # too many to have been drawn
+    common |= crowded_nearby(y, known, share, P)  # too many to have been drawn
     P = torch.where(common, P.clamp(max=KEPT), P)
     return torch.where(known > 0, P, 1.0)
 

@@ -176,7 +176,7 @@ class NetworkFit:
         if self.overlay is None or not bool(self.overlay.any()):
             return outlier
         observed = self.problem.observed
-        prediction = self._undecided((outlier | self.overlay).float()).predicted(self.signal.last)
+        prediction, _ = self._undecided((outlier | self.overlay).float()).predicted(self.signal.last)
         seen = outlier if observed is None else outlier & observed
         self.overlay = blended_strokes(self.problem.values, prediction, seen, self.overlay)
         return outlier | self.overlay

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from twofold.image.overlays import shifted
+from twofold.image.windows import back_in_place, count_beside, on_top
 
 MARGIN = 8  # pixels from the border within which a frame lies
 REACH = 8  # pixels along the line, to both sides
@@ -46,13 +47,9 @@ def on_a_frame(y: Tensor, good: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
     (0.0, True, False)
     """
     value, on_frame, apart = torch.zeros_like(y), torch.zeros_like(good), torch.zeros_like(good)
-    for turn in range(4):  # one border after the other on top
-        turned = [x.rot90(turn, (1, 2)) for x in (y, good, known)]
-        found, is_line = torch.zeros_like(turned[0]), torch.zeros_like(turned[1])
-        in_strip = _in_rows(*(x[:, : MARGIN + WIDEST] for x in turned))
-        for whole, strip in zip((found, is_line), in_strip, strict=True):
-            whole[:, :MARGIN] = strip[:, :MARGIN]
-        found, is_line = (x.rot90(-turn, (1, 2)) for x in (found, is_line))
+    for border in range(4):
+        in_strip = _in_rows(*(on_top(x, border, MARGIN + WIDEST) for x in (y, good, known)))
+        found, is_line = (back_in_place(x[:, :MARGIN], border, y) for x in in_strip)
         apart |= on_frame & is_line & ((found - value).abs() > EQUAL)  # in a corner
         value = torch.where(is_line, found, value)
         on_frame |= is_line
@@ -65,7 +62,7 @@ def _in_rows(y: Tensor, good: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
     good = good & ~_stands_out(y, good)
     top = _highest_beside(torch.where(good, y, -torch.inf)).amax(0)
     bottom = -_highest_beside(torch.where(good, -y, -torch.inf)).amax(0)
-    n = _number_beside(good)
+    n = count_beside(good, 2, REACH)
     is_line = (n >= ENOUGH).all(0) & (top - bottom <= EQUAL)
     value = torch.where(is_line, 0.5 * (top + bottom), y.new_zeros(()))
     rejected = torch.zeros_like(y)
@@ -103,10 +100,3 @@ def _highest_beside(x: Tensor) -> Tensor:
     width = x.shape[-1]
     highest = F.max_pool2d(F.pad(x, (REACH, REACH), value=-torch.inf), (1, REACH), 1)
     return torch.stack([highest[..., :width], highest[..., REACH + 1 :]])
-
-
-def _number_beside(x: Tensor) -> Tensor:
-    """How many of REACH entries before each one and after it are True. Shape (2, C, H, W)."""
-    width = x.shape[-1]
-    number = (F.avg_pool2d(F.pad(x.float(), (REACH, REACH)), (1, REACH), 1) * REACH).round()
-    return torch.stack([number[..., :width], number[..., REACH + 1 :]])

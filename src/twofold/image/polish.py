@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -75,7 +74,6 @@ class DecidedOutliers:
         self.folds, self.generator, self.overlay, self.impulses = folds, generator, overlay, impulses
         self.probability, self.withheld = probability, withheld
         self.s = torch.zeros_like(problem.values)
-        self.own = torch.zeros_like(problem.values, dtype=torch.bool)
         self.trust = (self.probability < 0.1).float()
 
     def value(self) -> Tensor:
@@ -105,25 +103,26 @@ class DecidedOutliers:
 
     def revise(self, x: Tensor) -> None:
         """Decide anew, given the network's image; x is what it looks like in the measurements."""
-        y, prediction = self.problem.values, self.predicted(x)
+        y, (prediction, own) = self.problem.values, self.predicted(x)
         self.probability = self._judged(prediction)
         self.s = torch.where(self.probability > 0.5, y - prediction, 0.0)
         if self.problem.observed is not None:
             self.s *= self.problem.observed
         # An entry that may be an outlier is a noisy observation: its variance is noise + P·(y − prediction)².
         self.trust = (1 - self.probability) / (1 + self.probability * ((y - prediction) / _NOISE) ** 2)
-        self.trust *= ~self.own  # other content says nothing about what is beside it
+        self.trust *= ~own  # other content says nothing about what is beside it
 
-    def predicted(self, x: Tensor) -> Tensor:
-        """What each entry should be, by the network's image and the other entries that are trusted."""
+    def predicted(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What each entry should be, by the network's image and the other entries that are trusted; and where only
+        the other entries of its line are asked (:mod:`twofold.image.borders`)."""
         y, x = self.problem.values, self.problem.measured(x)
         prediction = x + held_out(y - x, self.trust, folds=self.folds, generator=self.generator)
         if self.problem.operator is not None:
-            return prediction
-        prediction, self.own = along_borders(y, prediction, self._unmarked(1 - self.probability))
+            return prediction, torch.zeros_like(y, dtype=torch.bool)
+        prediction, own = along_borders(y, prediction, self._unmarked(1 - self.probability))
         # That an entry has the frame's value itself proves nothing: it may be a part of a dead row.
         value, on_frame = self._frame(torch.ones_like(y, dtype=torch.bool))
-        return torch.where(on_frame & ((y - value).abs() > EQUAL), value, prediction)
+        return torch.where(on_frame & ((y - value).abs() > EQUAL), value, prediction), own
 
     def _frame(self, shown: Tensor) -> tuple[Tensor, Tensor]:
         y, known = self.problem.values, self.problem.observed
@@ -143,40 +142,45 @@ class DecidedOutliers:
         The smooth fit plus kriging of what it misses; the entries that are trusted stay as they are, unless they are
         noisy.
         """
-        y, P = self.problem.values, self._judged(self.predicted(x), reported=True)
+        y, (prediction, own) = self.problem.values, self.predicted(x)
+        P = self._judged(prediction, reported=True)
         if self.problem.operator is not None:
             image = corrected(x, y, self.trust, self.problem.operator)
             return Restored(image, P, torch.full_like(image, torch.nan), 0.0)
         noise = noise_of(y, x, self.trust)
-        smooth, squared = self._smooth(x, first, 1 - P, noise)
-        fill, level = self._foretold(smooth, torch.ones_like(y, dtype=torch.bool), noise), noise[:, None, None]
+        smooth, squared = self._smooth(x, first, 1 - P, noise, own)
+        fill, level = self._filler(torch.ones_like(own), noise, own)(smooth), noise[:, None, None]
         kept = (1 - self.probability) * (level == 0)
         squared = squared - level**2
         good = torch.where(level == 0, (1 - kept) ** 2 * (y - fill) ** 2, squared)
         bad = squared + kept**2 * (y - fill) ** 2
         return Restored(torch.lerp(fill, y, kept), P, torch.lerp(good, bad, P), float(noise.mean()))
 
-    def _foretold(self, smooth: Tensor, shown: Tensor, noise: Tensor) -> Tensor:
-        """What each entry is filled with: the smooth fit plus kriging of what it misses, or the frame's value."""
+    def _filler(self, shown: Tensor, noise: Tensor, own: Tensor) -> Callable[[Tensor], Tensor]:
+        """From a smooth fit to what entries are filled with: the fit plus kriging of what it misses, or what the
+        entry's line or frame says; by the entries that are shown."""
+        y, trust = self.problem.values, self.trust * shown
         value, on_frame = self._frame(shown)
-        y = self.problem.values
-        fill = smooth + predicted(y - smooth, self.trust * shown, noise)
         good = self._unmarked(torch.where(shown, 1 - self.probability, -1.0))
-        return torch.where(on_frame, value, along_borders(y, fill, good, self.own)[0])
+
+        def fill(smooth: Tensor) -> Tensor:
+            found, _ = along_borders(y, smooth + predicted(y - smooth, trust, noise), good, own)
+            return torch.where(on_frame, value, found)
+
+        return fill
 
     def _unmarked(self, good: Tensor) -> Tensor:
         """−1 where an entry is known to be bad or was drawn over the picture."""
-        for marked in (None if self.problem.observed is None else ~self.problem.observed, self.overlay):
-            good = good if marked is None else torch.where(marked, -1.0, good)
-        return good
+        if self.problem.observed is not None:
+            good = torch.where(self.problem.observed, good, -1.0)
+        return good if self.overlay is None else torch.where(self.overlay, -1.0, good)
 
-    def _smooth(self, x: Tensor, first: Tensor, good: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    def _smooth(self, x: Tensor, first: Tensor, good: Tensor, noise: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
         """The smooth fit, and the squared error of what entries are filled with."""
         y, withheld = self.problem.values, self.withheld
         if withheld is None:
             return smooth_fit(x, first, *UNTOLD), torch.full_like(y, torch.nan)
-        foretold = partial(self._foretold, shown=~withheld, noise=noise)
-        smooth, prediction = chosen(x, first, y, good, withheld, foretold)
+        smooth, prediction = chosen(x, first, y, good, withheld, self._filler(~withheld, noise, own))
         return smooth, squared_error(self.trust, y - prediction, good, withheld)
 
 
