@@ -20,9 +20,9 @@ $(VENV)/.%-installed: pyproject.toml constraints.txt
 demo: $(VENV)/.all-installed ## recover a photograph and a sensor matrix, and write a report
 	@$(BIN)/twofold demo
 
-test: $(VENV)/.test-installed $(VENV)/.lint-installed ## lint, then the tests
+test: $(VENV)/.test-installed $(VENV)/.lint-installed ## lint, then the tests, file by file on up to four cores
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/.test-installed $(VENV)/.lint-installed ## ruff and mypy
 	@$(BIN)/ruff check .
