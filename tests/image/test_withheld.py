@@ -91,14 +91,34 @@ def test_the_error_is_told_apart_by_what_is_near() -> None:
     trust[:, :150] = 0  # all channels of the upper half are outliers
     withheld_below = withheld.clone()
     withheld_below[:, :155] = False
-    e2 = squared_error(trust, miss, trust, withheld_below)
+    e2 = squared_error(trust, miss, trust, withheld_below, torch.ones_like(trust))
     assert float(e2[:, :140].mean().sqrt()) == pytest.approx(0.08, rel=0.15)
     assert float(e2[:, 160:].mean().sqrt()) == pytest.approx(0.02, rel=0.15)
 
 
+def test_the_error_is_larger_where_the_picture_is_rough() -> None:
+    generator = torch.Generator().manual_seed(8)
+    local = torch.full((1, 300, 300), 0.02)
+    local[..., 200:] = 0.1
+    trust, withheld = torch.ones_like(local), withheld_entries(local, seed=0)
+    e2 = squared_error(trust, 1.5 * local * torch.randn(local.shape, generator=generator), trust, withheld, local)
+    assert float(e2[..., :200].mean().sqrt()) == pytest.approx(0.03, rel=0.1)
+    assert float(e2[..., 200:].mean().sqrt()) == pytest.approx(0.15, rel=0.1)
+
+
+def test_good_entries_that_were_taken_for_outliers_count() -> None:
+    # One in ten has a probability of 0.7, and of those three in ten are good, missed by 0.5 where others are by 0.1.
+    generator = torch.Generator().manual_seed(9)
+    trust, withheld = torch.ones(1, 300, 300), withheld_entries(torch.zeros(1, 300, 300), seed=0)
+    doubtful = torch.rand(trust.shape, generator=generator) < 0.1
+    miss, weight = torch.where(doubtful, 0.5, 0.1), torch.where(doubtful, 0.3, 1.0)
+    e2 = squared_error(trust, miss, weight, withheld, torch.ones_like(trust))
+    assert float(e2.mean()) == pytest.approx((0.9 * 0.01 + 0.03 * 0.25) / 0.93, rel=0.1)
+
+
 def test_nothing_withheld_says_nothing() -> None:
     trust = torch.ones(1, 5, 5)
-    assert bool(squared_error(trust, trust, trust, torch.zeros(1, 5, 5, dtype=torch.bool)).isnan().all())
+    assert bool(squared_error(trust, trust, trust, torch.zeros(1, 5, 5, dtype=torch.bool), trust).isnan().all())
 
 
 def test_a_further_network_gains_where_errors_are_independent() -> None:

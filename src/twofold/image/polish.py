@@ -20,7 +20,7 @@ from torch import Tensor
 from twofold.descent import Descended, descend
 from twofold.history import History
 from twofold.image.borders import along_borders
-from twofold.image.confidence import outlier_probability
+from twofold.image.confidence import local_error, outlier_probability
 from twofold.image.frames import EQUAL, on_a_frame
 from twofold.image.identify import huber
 from twofold.image.kriging import held_out, noise_of, predicted
@@ -148,7 +148,7 @@ class DecidedOutliers:
             image = corrected(x, y, self.trust, self.problem.operator)
             return Restored(image, P, torch.full_like(image, torch.nan), 0.0)
         noise = noise_of(y, x, self.trust)
-        smooth, squared = self._smooth(x, first, 1 - P, noise, own)
+        smooth, squared = self._smooth(x, first, 1 - P, noise, own, (y - prediction).abs())
         fill, level = self._filler(torch.ones_like(own), noise, own)(smooth), noise[:, None, None]
         kept = (1 - self.probability) * (level == 0)
         squared = squared - level**2
@@ -175,13 +175,15 @@ class DecidedOutliers:
             good = torch.where(self.problem.observed, good, -1.0)
         return good if self.overlay is None else torch.where(self.overlay, -1.0, good)
 
-    def _smooth(self, x: Tensor, first: Tensor, good: Tensor, noise: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+    def _smooth(
+        self, x: Tensor, first: Tensor, good: Tensor, noise: Tensor, own: Tensor, miss: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """The smooth fit, and the squared error of what entries are filled with."""
         y, withheld = self.problem.values, self.withheld
         if withheld is None:
             return smooth_fit(x, first, *UNTOLD), torch.full_like(y, torch.nan)
         smooth, prediction = chosen(x, first, y, good, withheld, self._filler(~withheld, noise, own))
-        return smooth, squared_error(self.trust, y - prediction, good, withheld)
+        return smooth, squared_error(self.trust, y - prediction, good, withheld, local_error(miss, good))
 
 
 def cool_down(step: int, n_steps: int, top: float) -> float:

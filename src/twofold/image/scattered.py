@@ -1,9 +1,11 @@
-"""Scattered values: one exact value in the place of many entries here and there, whatever the picture is there.
+"""Scattered values: exact values in the place of many entries here and there, whatever the picture is there.
 
 Where more than half of all entries became black, a descent that starts from the middle of what it sees follows the
-black. What gives such a value v away is that it falls independently: of the entries none of whose eight neighbours is
-near to v, other than v itself, a share p is v, however few of those neighbours are. A value of the picture has
-neighbours like itself: with few of them it is rare. p is read off at the places with the fewest neighbours v.
+black; where little is left of most pixels, as of a grey picture among much salt and pepper, it follows both. What
+gives such a value v away is that it falls independently: of the entries none of whose eight neighbours is near to v,
+other than v itself, a share p is v, however few of those neighbours are. A value of the picture has neighbours like
+itself: with few of them it is rare. p is read off at the places with the fewest neighbours v. An area of the picture
+that has the value is told by the entries that no other such value struck.
 """
 
 from __future__ import annotations
@@ -16,7 +18,10 @@ from torch import Tensor
 from twofold.image.overlays import JUMP, LEVELS
 from twofold.image.windows import sum_around
 
-MISLEADING = 0.38  # p of one value from which on a descent may follow it; of fewer, nobody is misled
+MISLEADING = 0.38
+"""p of one value, or share of the pixels of which no channel is left, from which on a descent may follow what struck
+them. Of fewer nobody is misled, and act 1 had better see them: they keep the network from fitting too closely."""
+
 LEAST = 0.1  # p from which on others count as well
 LEFT = 0.01  # share of the entries that has to be left, or nothing is known about the picture
 PLACES = 200  # that p is read off at, at least
@@ -36,7 +41,7 @@ def scattered(y: Tensor, known: Tensor | None = None) -> Tensor:
     Returns
     -------
     bool Tensor of shape (C, H, W)
-        All False where no value is misleading.
+        All False where nobody is misled by them.
 
     Examples
     --------
@@ -52,15 +57,19 @@ def scattered(y: Tensor, known: Tensor | None = None) -> Tensor:
     found, most = torch.zeros_like(known), 0.0
     for channel, good, mark in zip(levels, known, found, strict=True):
         counts = torch.bincount(channel[good].long(), minlength=LEVELS + 1)
-        common = counts >= (LEAST * counts.sum()).clamp(min=1)
-        for value in torch.nonzero(common).flatten().tolist():
+        common = torch.nonzero(counts >= (LEAST * counts.sum()).clamp(min=1)).flatten().tolist()
+        rates = {value: _rate((channel == value) & good, (channel - value).abs() > JUMP, good) for value in common}
+        rates = {value: p for value, p in rates.items() if p >= LEAST}
+        most = max([most, *rates.values()])
+        for value, p in rates.items():
+            others = torch.isin(channel, channel.new_tensor([other for other in rates if other != value]))
+            left = max(1 - sum(rates.values()) + p, p)
             equal = (channel == value) & good
-            p = _rate(equal, (channel - value).abs() > JUMP, good)
-            most = max(most, p)
-            if p >= LEAST:
-                mark |= equal & ~_area(equal, good, p)
+            mark |= equal & ~_area(equal, good & ~others, p / left)
+    seen = known.any(0)
+    lost = float(((found | ~known).all(0) & seen).sum() / seen.sum().clamp(min=1))
     enough_left = float((known & ~found).sum()) >= LEFT * float(known.sum())
-    return found if most >= MISLEADING and enough_left else torch.zeros_like(found)
+    return found if max(most, lost) >= MISLEADING and enough_left else torch.zeros_like(found)
 
 
 def _rate(equal: Tensor, far: Tensor, good: Tensor) -> float:

@@ -3,11 +3,13 @@
 A few entries are withheld from the network in both acts: single entries, whole pixels and short strokes. What the
 network, and kriging from all others, make of them is compared with what was observed there:
 
-    e²(d)  =  mean of (y − x̂)² over withheld entries that are no outliers, by the trust d in what is near them
-    E (image − truth)²  =  P·e²(d) + P·(1 − P)·(y − x̂)²          for image = P·x̂ + (1 − P)·y,  P = P(outlier)
+    e²  =  b²·mean of (y − x̂)² / mean of b²         over withheld good entries, by the trust in what is near
+    E (image − truth)²  =  P·e² + P·(1 − P)·(y − x̂)²          for image = P·x̂ + (1 − P)·y,  P = P(outlier)
 
-The second term is the risk of a wrong decision; outliers that look like a part of the picture, P ≈ 0, stay unknown.
-Of a small image few entries are withheld, and a few sharp edges decide.
+b is the local error, by which decisions are made: where the picture is rough, outliers hide and good entries are
+taken for outliers, and there the prediction errs more. Entries that are likely outliers count by what is left of
+them, 1 − P: among them are the good ones that nothing foretold. The second term is the risk of a wrong decision. Of a
+small image few entries are withheld, and a few sharp edges decide.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ LEAST_GAIN = 0.005
 _STROKES = ((1, 21), (21, 1), (3, 21), (21, 3))  # pixels: an edge along a scratch or a dead line goes on below it
 _WINDOW = 5  # pixels, for the trust nearby
 _BINS = 6  # of the trust nearby, each with as many withheld entries
-_LEAST = 20  # entries in a bin
+_LEAST = 20  # good entries in a bin
 
 
 def withheld_entries(like: Tensor, seed: int) -> Tensor | None:
@@ -76,8 +78,8 @@ def still_gains(images: Tensor, y: Tensor, good: Tensor, withheld: Tensor) -> bo
     return after < (1 - LEAST_GAIN) * before
 
 
-def squared_error(trust: Tensor, miss: Tensor, weight: Tensor, withheld: Tensor) -> Tensor:
-    """e²(d) for each entry.
+def squared_error(trust: Tensor, miss: Tensor, weight: Tensor, withheld: Tensor, local: Tensor) -> Tensor:
+    """e² for each entry.
 
     Parameters
     ----------
@@ -88,29 +90,32 @@ def squared_error(trust: Tensor, miss: Tensor, weight: Tensor, withheld: Tensor)
     weight : Tensor of shape (C, H, W)
         How likely each entry is good; 0 where it is unknown.
     withheld : bool Tensor of shape (C, H, W)
+    local : Tensor of shape (C, H, W)
+        b, above 0.
 
     Returns
     -------
     Tensor of shape (C, H, W)
     """
-    chosen = withheld & (weight > 0.5)
-    if not bool(chosen.any()):
+    chosen = withheld & (weight > 0)
+    if not bool((weight[chosen] > 0.5).any()):
         return torch.full_like(trust, torch.nan)
-    result = torch.empty_like(trust)
+    result, scale = torch.empty_like(trust), local.square()
     w, e = weight[chosen], miss[chosen].square()
     (here, near), (here_before, near_before) = _context(trust), _context(trust * ~withheld)
     here_before, near_before = here_before[chosen], near_before[chosen]
     for alone in (True, False):
         some = (here_before < 0.5) == alone
-        if int(some.sum()) < _LEAST:
+        if float(w[some].sum()) < _LEAST:
             some = torch.ones_like(some)
-        d, w_, e_ = near_before[some], w[some], e[some]
-        parts = d.argsort().tensor_split(max(min(_BINS, len(d) // _LEAST), 1))
-        level = torch.stack([(w_[part] * e_[part]).sum() / w_[part].sum() for part in parts])
+        d, good = near_before[some], w[some]
+        e_, b_ = good * e[some], good * scale[chosen][some]
+        parts = d.argsort().tensor_split(max(min(_BINS, int(good.sum()) // _LEAST), 1))
+        level = torch.stack([e_[part].sum() / b_[part].sum() for part in parts])
         edges = torch.stack([d[part[0]] for part in parts])[1:]
         place = (here < 0.5) == alone
         result[place] = level[torch.bucketize(near[place], edges, right=True)]
-    return result
+    return result * scale
 
 
 def _context(trust: Tensor) -> tuple[Tensor, Tensor]:
