@@ -28,6 +28,17 @@ def test_by_chance_the_ratio_is_one_on_average(fraction: float) -> None:
     assert float(ratio[(size > 0.2) & (size < 0.5)].mean()) == pytest.approx(1, abs=0.1)
 
 
+def test_neighbours_of_another_place_say_nothing_about_a_line() -> None:
+    generator = torch.Generator().manual_seed(1)
+    error = 0.01 * torch.randn(1, 60, 60, generator=generator)
+    error[:, 30] = 0.4
+    evidence, b = torch.ones_like(error), torch.full_like(error, 0.01)
+    whatever = torch.where(error > 0.2, 0.1, 30.0)
+    beside, elsewhere = (missed_alike(error, b, whatever, evidence, by_chance=chance) for chance in (False, True))
+    assert float(beside[:, 30, 1:-1].min()) > 20
+    assert float(elsewhere[:, 30].max()) < 1
+
+
 def test_what_does_not_count_says_nothing() -> None:
     error = torch.rand(3, 20, 20, generator=torch.Generator().manual_seed(0))
     nothing = torch.zeros_like(error)

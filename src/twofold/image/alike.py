@@ -20,10 +20,11 @@ from twofold.image.overlays import DIRECTIONS, shifted
 
 ALIKE = 0.3  # share of a detail's neighbours that are missed alike
 MOST = 1e4  # of Λ: what eight neighbours say together is not independent
+ELSEWHERE = 17  # pixels down and to the left: neighbours of another place
 _MOST_RATIO = 1e4  # of one neighbour: keeps the product finite
 
 
-def missed_alike(error: Tensor, b: Tensor, whatever: Tensor, evidence: Tensor) -> Tensor:
+def missed_alike(error: Tensor, b: Tensor, whatever: Tensor, evidence: Tensor, *, by_chance: bool = False) -> Tensor:
     """Λ for each entry.
 
     Parameters
@@ -34,6 +35,8 @@ def missed_alike(error: Tensor, b: Tensor, whatever: Tensor, evidence: Tensor) -
         p(y), positive.
     evidence : Tensor of shape (C, H, W)
         1 for the entries that count as neighbours, else 0.
+    by_chance : bool, default False
+        Beside neighbours of another place: how often Λ is large for entries that have nothing to do with each other.
 
     Returns
     -------
@@ -51,11 +54,14 @@ def missed_alike(error: Tensor, b: Tensor, whatever: Tensor, evidence: Tensor) -
     """
     sharpness = 1 / (b + SHADE * error.abs())
     surprise, certain = 0.5 * ALIKE * evidence / whatever, 1 - ALIKE * evidence
+    beside = error
+    if by_chance:
+        beside, surprise, certain = (v.roll((ELSEWHERE, -ELSEWHERE), (1, 2)) for v in (error, surprise, certain))
     ratio = torch.ones_like(error)
     for direction in DIRECTIONS:
         one, other = ((slice(None), *place) for place in shifted(error.shape[1:], direction))
-        apart = (error[one] - error[other]).abs_()
         for here, there in ((one, other), (other, one)):
+            apart = (error[here] - beside[there]).abs_()
             alike = torch.exp(-apart * sharpness[here]) * sharpness[here] * surprise[there]
             ratio[here] *= certain[there] + alike.clamp_(max=_MOST_RATIO)
     return ratio.clamp_(max=MOST)

@@ -42,7 +42,7 @@ from twofold.outliers import Polarity
 WINDOW = 5  # pixels, for the local error of the prediction
 MIN_ERROR = 0.004  # one grey level of an 8-bit image
 TAIL = 0.003  # t to start from, and at the most and the least
-LEAST_TAIL, MOST_TAIL = 3e-4, 0.05
+LEAST_TAIL, MOST_TAIL = 1e-5, 0.05
 ROUGH, SPREAD = 0.02, 3.0  # v, and how much worse than their surroundings those are predicted
 ADDED = 0.3  # ρ to start from
 SMOOTH = 9  # bins over which g is averaged
@@ -219,17 +219,21 @@ def _mixture(
     error, known = seen.error, seen.known
     sign = (error * known).sum(0, keepdim=True).expand_as(error) if grouped else error
     possible = torch.ones_like(error) if polarity == "both" else ((sign > 0) == (polarity == "bright")).to(error)
-    P, core, alike = start, 1 - start, None
+    P, core, alike, chance = start, 1 - start, None, None
     for number in range(1 if reported else EM_ROUNDS):
         b = local_error(error.abs(), core * known)
         share = seen.share(P)
         smooth, rough = logistic(error, b), torch.exp(-error.abs() / (SPREAD * b)) / (2 * SPREAD * b)
         near = torch.lerp(smooth, rough, ROUGH)
         law = seen.outlier_law(P) if learned else torch.ones_like(error)
-        if alike is None or number % 2 == 0:  # every other round is enough
+        if alike is None or chance is None or number % 2 == 0:  # every other round is enough
             whatever = torch.lerp((1 - TAIL) * near + TAIL, law, share)
             alike = missed_alike(error, b, whatever, seen.evidence)
-        tail = min(max(_mixed(TAIL, alike, near, (1 - P) * known), LEAST_TAIL), MOST_TAIL)
+            if chance is None:
+                chance = missed_alike(error, b, whatever, seen.evidence, by_chance=True)
+        tail = _mixed(TAIL, alike, near, (1 - P) * known)
+        tail *= _beyond_chance(tail, alike, chance, near, share / (1 - share) * law, known)
+        tail = min(max(tail, LEAST_TAIL), MOST_TAIL)
         far = tail * alike
         near = (1 - tail) * near
         if reported:
@@ -244,6 +248,16 @@ def _mixture(
         if not grouped:
             P = without_details(P, error, b, inlier, law, share, seen.evidence) * possible
     return P
+
+
+def _beyond_chance(tail: float, alike: Tensor, chance: Tensor, near: Tensor, outlier: Tensor, known: Tensor) -> float:
+    """Of all entries that would pass for details, the share that would not beside neighbours of another place.
+
+    Outliers that are missed alike by chance would keep t up by themselves: a few of thousands always are.
+    """
+    rest = outlier + (1 - tail) * near
+    passed, by_chance = (float((known * law / (rest + tail * law)).sum()) for law in (alike, chance))
+    return max(1 - by_chance / passed, 0.0) if passed > 0 else 0.0
 
 
 def _clipped(seen: _Observed, b: Tensor) -> Tensor:
