@@ -71,11 +71,14 @@ def test_where_whole_pixels_are_struck_by_one_step_in_all_channels_they_stay_out
     prediction, clean, glint = _picture()
     clean = torch.where(glint, prediction, clean)
     generator = torch.Generator().manual_seed(2)
-    bad = torch.rand(SIDE, SIDE, generator=generator) < share
-    y = torch.where(bad, prediction + (torch.rand(SIDE, SIDE, generator=generator) - 0.4), clean).clamp(0, 1)
-    far = bad & ((y - prediction).abs().amin(0) > 0.1)
-    P = outlier_probability(y, prediction, bad.float().expand_as(y).clone())
-    assert (P[:, far] > 0.5).float().mean() > 0.95
+    found = []
+    for _ in range(4):  # of 1% there are only 30 in one picture
+        bad = torch.rand(SIDE, SIDE, generator=generator) < share
+        y = torch.where(bad, prediction + (torch.rand(SIDE, SIDE, generator=generator) - 0.4), clean).clamp(0, 1)
+        far = bad & ((y - prediction).abs().amin(0) > 0.1)
+        P = outlier_probability(y, prediction, bad.float().expand_as(y).clone())
+        found.append(P[:, far] > 0.5)
+    assert torch.cat(found, 1).float().mean() > 0.95
 
 
 @pytest.mark.parametrize("silent", ["drawn", "unknown"])
