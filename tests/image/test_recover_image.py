@@ -95,11 +95,14 @@ def test_three_times_the_steps_make_three_networks_whose_average_is_better_than_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("twofold.image.run.still_gains", lambda *of: True)  # no early finish
-    truth, noisy = crop(), salted(crop(), 0.5)[0]
-    alone = [psnr(truth, recover_image(noisy, preset="fast", seed=seed).image) for seed in (0, 1000, 2000)]
-    together = recover_image(noisy, preset="fast", steps=240)
-    assert psnr(truth, together.image) > np.mean(alone)
-    assert together.n_steps == 240
+    truth, alone, together = crop(), [], []
+    for draw in (0, 1, 2):  # the seed draws what is withheld as well: one picture of this size decides little
+        noisy = salted(truth, 0.5, draw)[0]
+        alone += [psnr(truth, recover_image(noisy, preset="fast", seed=seed).image) for seed in (0, 1000, 2000)]
+        solution = recover_image(noisy, preset="fast", steps=240)
+        assert solution.n_steps == 240
+        together.append(psnr(truth, solution.image))
+    assert np.mean(together) > np.mean(alone)
 
 
 def test_a_small_image_gets_several_networks_and_a_tile_does_not() -> None:

@@ -85,8 +85,8 @@ class Pace:
 
     def _besides(self, preset: Preset, n_networks: int) -> float:
         """Seconds that are no steps."""
-        # The last one is followed by the choice of the smooth fit, which takes about as long.
-        n_decisions = n_networks * preset.revisions + preset.final_revisions + 2
+        # The smooth fit is chosen before and after the last of them, which takes about as long each time.
+        n_decisions = n_networks * preset.revisions + preset.final_revisions + 4
         return n_decisions * self.decision + self.overlays
 
 

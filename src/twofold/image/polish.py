@@ -136,19 +136,31 @@ class DecidedOutliers:
             reported=reported,
         )  # fmt: skip
 
-    def restored(self, x: Tensor, first: Tensor) -> Restored:
+    def settled(self, x: Tensor, first: Tensor, n_revisions: int) -> Restored:
         """The image, given the network's at the end of act 2 and at its beginning, and how far it may be trusted.
 
-        The smooth fit plus kriging of what it misses; the entries that are trusted stay as they are, unless they are
-        noisy.
+        Once the network stands still it is decided by its smooth fit: a network that is large for its picture has
+        come near to outliers that are as near to it.
         """
-        y, (prediction, own) = self.problem.values, self.predicted(x)
+        smooth = x if self.problem.operator is not None else self._smooth(x, first)
+        for _ in range(n_revisions):
+            self.revise(smooth)
+        return self.restored(x, first, smooth)
+
+    def restored(self, x: Tensor, first: Tensor, decided_by: Tensor) -> Restored:
+        """The smooth fit plus kriging of what it misses; the entries that are trusted stay as they are, unless they
+        are noisy."""
+        y, (prediction, own) = self.problem.values, self.predicted(decided_by)
         P = self._judged(prediction, reported=True)
         if self.problem.operator is not None:
             image = corrected(x, y, self.trust, self.problem.operator)
             return Restored(image, P, torch.full_like(image, torch.nan), 0.0)
         noise = noise_of(y, x, self.trust)
-        smooth, squared = self._smooth(x, first, 1 - P, noise, own, (y - prediction).abs())
+        smooth, foretold = self._chosen(x, first, 1 - P, noise, own)
+        squared = torch.full_like(y, torch.nan)
+        if self.withheld is not None:
+            local = local_error((y - prediction).abs(), 1 - P)
+            squared = squared_error(self.trust, y - foretold, 1 - P, self.withheld, local)
         fill, level = self._filler(torch.ones_like(own), noise, own)(smooth), noise[:, None, None]
         kept = (1 - self.probability) * (level == 0)
         squared = squared - level**2
@@ -175,15 +187,18 @@ class DecidedOutliers:
             good = torch.where(self.problem.observed, good, -1.0)
         return good if self.overlay is None else torch.where(self.overlay, -1.0, good)
 
-    def _smooth(
-        self, x: Tensor, first: Tensor, good: Tensor, noise: Tensor, own: Tensor, miss: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """The smooth fit, and the squared error of what entries are filled with."""
-        y, withheld = self.problem.values, self.withheld
-        if withheld is None:
-            return smooth_fit(x, first, *UNTOLD), torch.full_like(y, torch.nan)
-        smooth, prediction = chosen(x, first, y, good, withheld, self._filler(~withheld, noise, own))
-        return smooth, squared_error(self.trust, y - prediction, good, withheld, local_error(miss, good))
+    def _smooth(self, x: Tensor, first: Tensor) -> Tensor:
+        _, own = self.predicted(x)
+        smooth, _ = self._chosen(x, first, 1 - self.probability, noise_of(self.problem.values, x, self.trust), own)
+        return smooth
+
+    def _chosen(self, x: Tensor, first: Tensor, good: Tensor, noise: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+        """The smooth fit, and what it foretells of the entries that are withheld."""
+        if self.withheld is None:
+            smooth = smooth_fit(x, first, *UNTOLD)
+            return smooth, smooth
+        foretold = self._filler(~self.withheld, noise, own)
+        return chosen(x, first, self.problem.values, good, self.withheld, foretold)
 
 
 def cool_down(step: int, n_steps: int, top: float) -> float:

@@ -171,9 +171,7 @@ class Run:
             done = {name: torch.cat([done[name], new[name][None]]) for name in done}
         mean = {name: each.mean(0) for name, each in done.items()}
         final = decided_outliers(problem, mean["P"], self.polarity, grouped, self.seed, overlay, impulses, withheld)
-        for _ in range(self.preset.final_revisions):
-            final.revise(mean["x"])
-        return final.restored(mean["x"], mean["first"])
+        return final.settled(mean["x"], mean["first"], self.preset.final_revisions)
 
     def _write(self, fit: NetworkFit | PublishedFit, finished: State) -> None:
         """The state, if there is a file for it and it is time."""
