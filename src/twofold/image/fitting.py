@@ -142,7 +142,7 @@ class NetworkFit:
         assert self.decided is not None
         x, ended = polish(
             self.problem, self.signal, self.decided, preset=self.preset, n_steps=self.n_polish, history=self.history,
-            revise_at_start=not self.restarted, first_step=self.step, before_step=mark,
+            first=self.first, revise_at_start=not self.restarted, first_step=self.step, before_step=mark,
         )  # fmt: skip
         if ended.stop == "diverged":
             return None

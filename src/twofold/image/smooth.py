@@ -8,6 +8,8 @@ former how much is missed, is told too little. So its image is taken back toward
 What that takes away kriging brings back, from the entries themselves. How much of it is best depends on how well the
 network got to know the picture: nothing for a large sharp one, a lot for a small one. Entries that nobody was shown
 tell: σ is chosen by how well they are foretold, then back.
+
+Outliers are decided by the smooth fit as well: what the network has come near to does not look like one.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ BACKS = (0.2, 0.0, 0.4)
 """The first one while σ is chosen."""
 
 UNTOLD = (0.2, 0.85)
-"""back and σ where nothing is withheld: the image is small."""
+"""back and σ where nothing is withheld, and for decisions while the network is being fitted."""
 
 
 def smooth_fit(x: Tensor, first: Tensor, back: float, sigma: float) -> Tensor:
