@@ -25,7 +25,7 @@ from twofold.image.frames import EQUAL, on_a_frame
 from twofold.image.identify import huber
 from twofold.image.kriging import held_out, noise_of, predicted
 from twofold.image.presets import Preset
-from twofold.image.smooth import UNTOLD, chosen, smooth_fit
+from twofold.image.smooth import UNSETTLED, UNTOLD, chosen, smooth_fit
 from twofold.image.through import corrected
 from twofold.image.withheld import squared_error
 from twofold.models.network import NetworkSignal
@@ -227,7 +227,9 @@ def polish(
     def revise_now_and_then(step: int, residual: Tensor) -> bool:
         if step % every == 0 and step < n_steps and (step > 0 or revise_at_start):
             x = signal.last
-            decided_by = x if problem.operator is not None else smooth_fit(x, x if first is None else first, *UNTOLD)
+            decided_by = (
+                x if problem.operator is not None else smooth_fit(x, x if first is None else first, *UNSETTLED)
+            )
             outliers.revise(decided_by)
         return False
 

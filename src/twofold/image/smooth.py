@@ -31,7 +31,10 @@ BACKS = (0.2, 0.0, 0.4)
 """The first one while σ is chosen."""
 
 UNTOLD = (0.2, 0.85)
-"""back and σ where nothing is withheld, and for decisions while the network is being fitted."""
+"""back and σ where nothing is withheld: the image is small."""
+
+UNSETTLED = (0.2, 0.5)
+"""The same for decisions while the network is being fitted: more would blur a line along the border into the next."""
 
 
 def smooth_fit(x: Tensor, first: Tensor, back: float, sigma: float) -> Tensor:
