@@ -15,7 +15,8 @@ salt and pepper, q turns into two spikes, and an entry of any other value is har
 it is uniform, q stays flat; where errors are added, g shows how large they are, and small ones are seen too.
 
 The share t stands for inliers that nothing foretells: frames, thin lines, glints, edges. Their neighbours are missed
-alike (Λ, :mod:`twofold.image.alike`), and so are their channels (:mod:`twofold.image.details`).
+alike (Λ, :mod:`twofold.image.alike`), and so are their channels (:mod:`twofold.image.details`). Of t that part counts
+which neighbours of another place would not make by chance.
 
 The probability that is reported is taken at its word, and two things more are counted in (``reported``). A sensor
 clips: where the scene is at the end of the range, an inlier has exactly that value with a probability, not a density,
@@ -219,17 +220,18 @@ def _mixture(
     error, known = seen.error, seen.known
     sign = (error * known).sum(0, keepdim=True).expand_as(error) if grouped else error
     possible = torch.ones_like(error) if polarity == "both" else ((sign > 0) == (polarity == "bright")).to(error)
-    P, core, alike, chance = start, 1 - start, None, None
+    P, core = start, 1 - start
+    alike = chance = torch.ones_like(error)
     for number in range(1 if reported else EM_ROUNDS):
         b = local_error(error.abs(), core * known)
         share = seen.share(P)
         smooth, rough = logistic(error, b), torch.exp(-error.abs() / (SPREAD * b)) / (2 * SPREAD * b)
         near = torch.lerp(smooth, rough, ROUGH)
         law = seen.outlier_law(P) if learned else torch.ones_like(error)
-        if alike is None or chance is None or number % 2 == 0:  # every other round is enough
+        if number % 2 == 0:  # every other round is enough
             whatever = torch.lerp((1 - TAIL) * near + TAIL, law, share)
             alike = missed_alike(error, b, whatever, seen.evidence)
-            if chance is None:
+            if number == 0:
                 chance = missed_alike(error, b, whatever, seen.evidence, by_chance=True)
         tail = _mixed(TAIL, alike, near, (1 - P) * known)
         tail *= _beyond_chance(tail, alike, chance, near, share / (1 - share) * law, known)

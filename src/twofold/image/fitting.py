@@ -142,7 +142,7 @@ class NetworkFit:
         assert self.decided is not None
         x, ended = polish(
             self.problem, self.signal, self.decided, preset=self.preset, n_steps=self.n_polish, history=self.history,
-            first=self.first, revise_at_start=not self.restarted, first_step=self.step, before_step=mark,
+            first=self.first, first_step=self.step, before_step=mark,
         )  # fmt: skip
         if ended.stop == "diverged":
             return None
@@ -165,11 +165,6 @@ class NetworkFit:
             self.signal = self._network(self.seed + 1)
         else:
             self.first = self.signal.last
-
-    @property
-    def restarted(self) -> bool:
-        """Whether act 2 began with a new network."""
-        return self.act == "polish" and self.first is None
 
     def _with_strokes(self, outlier: Tensor) -> Tensor:
         """What act 1 found and what was drawn over the picture, of which it shows the rest."""

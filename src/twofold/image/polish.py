@@ -208,13 +208,13 @@ def cool_down(step: int, n_steps: int, top: float) -> float:
 
 def polish(
     problem: Problem, signal: NetworkSignal, outliers: DecidedOutliers, *, preset: Preset, n_steps: int,
-    history: History, first: Tensor | None = None, revise_at_start: bool = True, first_step: int = 0,
+    history: History, first: Tensor | None, first_step: int = 0,
     before_step: Callable[[int], None] | None = None,
 ) -> tuple[Tensor, Descended]:  # fmt: skip
     """Run act 2 in place on ``signal`` and ``outliers``.
 
-    ``first`` is the network's image at the beginning, ``revise_at_start=False`` for a network that has not been
-    fitted yet; ``first_step`` and ``before_step`` are those of :func:`twofold.descent.descend`.
+    ``first`` is the network's image at the beginning, None for a network that has not been fitted yet; ``first_step``
+    and ``before_step`` are those of :func:`twofold.descent.descend`.
 
     Returns
     -------
@@ -225,12 +225,11 @@ def polish(
     every = max(n_steps // max(preset.revisions, 1), 1)
 
     def revise_now_and_then(step: int, residual: Tensor) -> bool:
-        if step % every == 0 and step < n_steps and (step > 0 or revise_at_start):
+        if step % every == 0 and step < n_steps and (step > 0 or first is not None):
             x = signal.last
-            decided_by = (
-                x if problem.operator is not None else smooth_fit(x, x if first is None else first, *UNSETTLED)
-            )
-            outliers.revise(decided_by)
+            if problem.operator is None:
+                x = smooth_fit(x, x if first is None else first, *UNSETTLED)
+            outliers.revise(x)
         return False
 
     ended = descend(
