@@ -192,9 +192,11 @@ class _Observed:
 
     def outlier_law(self, P: Tensor) -> Tensor:
         """(1−ρ)·q(y) + ρ·g(e) for each entry."""
-        q = density(self.bins, P * self.known)[self.bins]
-        # Only from errors that are sure: g would learn the errors of inliers otherwise, which are many and small.
+        # Which values and errors outliers favour is told only by those that are sure: q would learn the picture's
+        # values otherwise, and g the errors of inliers, which are many and small.
         sure = P * self.known * (P > 0.5)
+        favoured = density(self.bins, sure).clamp(min=1)
+        q = density(self.bins, P * self.known).minimum(favoured)[self.bins]
         errors = F.avg_pool1d(density(self.error_bins, sure)[None, None], SMOOTH, 1, SMOOTH // 2)[0, 0] / 2
         g = errors[self.error_bins]
         rho = _mixed(ADDED, g, q, sure)

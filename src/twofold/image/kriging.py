@@ -9,9 +9,10 @@ channels. Its covariance is estimated from the trusted entries, and the field is
 
 A trust w < 1 stands for an observation whose noise variance is noise/w. Statisticians call it regression kriging.
 
-Dense noise is what no neighbour foretells: the level that the field's spectrum has at every frequency, in every
-combination of channels and everywhere in the image. Where it is a large part of the residual, it is taken off the
-covariance, and trusted entries are predicted too: the noise stays behind.
+Dense noise is what no neighbour foretells: the level that the field's spectrum has at fine frequencies in any
+combination of channels, and that its variance has everywhere in the image. Where it is a large part of the residual,
+it is taken off the covariance, and trusted entries are predicted too: the noise stays behind. (Of coarse frequencies
+the network fits the noise as well.)
 """
 
 from __future__ import annotations
@@ -31,11 +32,15 @@ RADIUS = 3.0  # of the covariance taper, pixels
 NOISE = 1e-2  # variance relative to the field's: keeps the system well conditioned
 TOGETHER = 4  # channels at most whose common covariance is used: its size grows with their square
 LEAST_NOISE = 4 / 255  # standard deviation; cameras' and scanners' own noise is less, and part of the picture
-MOSTLY_NOISE = (0.5, 0.25)  # share of the residual's variance from which on noise is taken off, in one and in several
+MOSTLY_NOISE = (0.6, 0.25)  # share of the residual's variance from which on noise is taken off, in one and in several
 # channels; less might be fine texture, which channels share
 UNCLIPPED = (0.1, 0.9)  # where noise reaches neither end of the value range
-_LOW = 0.1  # quantile of the spectrum that stands for its lowest level
-_QUIET, _PATCH = 0.05, 16  # quantile of the quietest patches, and their side in pixels
+_FINE = 0.25  # cycles per pixel, along rows and columns, from which on a frequency is fine
+_QUIET, _NORMAL, _PATCH = (
+    0.05,
+    -1.645,
+    16,
+)  # quantile of the quietest patches, a normal variable's, their side in pixels
 _FLOOR = 1e-4  # of the spectrum, relative to its mean
 _MARGIN = 16  # pixels beyond the image, so that opposite borders do not meet: the taper is below 1e-6 there
 _MAX_ITER, _TOL = 30, 5e-3
@@ -106,16 +111,24 @@ def dense_noise(residual: Tensor, trust: Tensor) -> float:
     ----------
     residual, trust : Tensor of shape (C, H, W)
     """
-    power, _ = eigen(_spectrum(residual, trust, _padded(residual.shape[1:])))
-    lowest = _quantile(power.amin(0), _LOW)
+    padded = _padded(residual.shape[1:])
+    spectrum = _spectrum(residual, trust, padded).real
+    shape = spectrum.shape[2:]
+    rows, columns = (torch.arange(n, device=spectrum.device) / m for n, m in zip(shape, padded, strict=True))
+    fine = (torch.minimum(rows, 1 - rows)[:, None] > _FINE) & (columns > _FINE)
+    # One matrix for all of them: the least of many estimated eigenvalues is too small.
+    level = float(torch.linalg.eigvalsh(spectrum[:, :, fine].mean(2).cpu())[0])
     patch = min(_PATCH, *residual.shape[1:])
     weight = F.avg_pool2d(trust[None], patch)
-    variances = (F.avg_pool2d((trust * residual**2)[None], patch) / weight.clamp(min=1e-6))[weight > 0.1]
-    if not len(variances):
+    enough = weight > 0.1
+    if not bool(enough.any()):
         return 0.0
-    variance = min(lowest, _quantile(variances, _QUIET))
-    least = MOSTLY_NOISE[len(residual) > 1] * float(power.mean())
-    return math.sqrt(variance) if variance > max(LEAST_NOISE**2, least) else 0.0
+    variances = F.avg_pool2d((trust * residual**2)[None], patch)[enough] / weight[enough]
+    # The variance of n entries of white noise scatters by a factor 1 ± √(2/n).
+    n = (weight[enough] * patch**2).clamp(min=8)
+    quiet = _quantile(variances / (1 + _NORMAL * (2 / n).sqrt()), _QUIET)
+    least = MOSTLY_NOISE[len(residual) > 1] * float(spectrum.diagonal().mean())
+    return math.sqrt(level) if min(level, quiet) > max(LEAST_NOISE**2, least) else 0.0
 
 
 def _quantile(values: Tensor, share: float) -> float:

@@ -32,7 +32,7 @@ from twofold.models.network import NetworkSignal
 from twofold.outliers import Polarity
 from twofold.problem import Problem
 
-_NOISE = 0.005  # standard deviation of a good observation
+_NOISE = 0.005  # standard deviation of a good observation at the least
 
 
 @dataclass(frozen=True)
@@ -104,12 +104,14 @@ class DecidedOutliers:
     def revise(self, x: Tensor) -> None:
         """Decide anew, given the network's image; x is what it looks like in the measurements."""
         y, (prediction, own) = self.problem.values, self.predicted(x)
+        noise = self._noise(x)
         self.probability = self._judged(prediction)
         self.s = torch.where(self.probability > 0.5, y - prediction, 0.0)
         if self.problem.observed is not None:
             self.s *= self.problem.observed
         # An entry that may be an outlier is a noisy observation: its variance is noise + P·(y − prediction)².
-        self.trust = (1 - self.probability) / (1 + self.probability * ((y - prediction) / _NOISE) ** 2)
+        noise = noise.clamp(min=_NOISE)[:, None, None]
+        self.trust = (1 - self.probability) / (1 + self.probability * ((y - prediction) / noise) ** 2)
         self.trust *= ~own  # other content says nothing about what is beside it
 
     def predicted(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -136,6 +138,11 @@ class DecidedOutliers:
             reported=reported,
         )  # fmt: skip
 
+    def _noise(self, x: Tensor) -> Tensor:
+        """Standard deviation of the dense noise in each channel; behind an operator it is not looked for."""
+        y = self.problem.values
+        return y.new_zeros(len(y)) if self.problem.operator is not None else noise_of(y, x, self.trust)
+
     def settled(self, x: Tensor, first: Tensor, n_revisions: int) -> Restored:
         """The image, given the network's at the end of act 2 and at its beginning, and how far it may be trusted.
 
@@ -151,11 +158,11 @@ class DecidedOutliers:
         """The smooth fit plus kriging of what it misses; the entries that are trusted stay as they are, unless they
         are noisy."""
         y, (prediction, own) = self.problem.values, self.predicted(decided_by)
+        noise = self._noise(x)
         P = self._judged(prediction, reported=True)
         if self.problem.operator is not None:
             image = corrected(x, y, self.trust, self.problem.operator)
             return Restored(image, P, torch.full_like(image, torch.nan), 0.0)
-        noise = noise_of(y, x, self.trust)
         smooth, foretold = self._chosen(x, first, 1 - P, noise, own)
         squared = torch.full_like(y, torch.nan)
         if self.withheld is not None:
@@ -189,7 +196,7 @@ class DecidedOutliers:
 
     def _smooth(self, x: Tensor, first: Tensor) -> Tensor:
         _, own = self.predicted(x)
-        smooth, _ = self._chosen(x, first, 1 - self.probability, noise_of(self.problem.values, x, self.trust), own)
+        smooth, _ = self._chosen(x, first, 1 - self.probability, self._noise(x), own)
         return smooth
 
     def _chosen(self, x: Tensor, first: Tensor, good: Tensor, noise: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
@@ -198,7 +205,7 @@ class DecidedOutliers:
             smooth = smooth_fit(x, first, *UNTOLD)
             return smooth, smooth
         foretold = self._filler(~self.withheld, noise, own)
-        return chosen(x, first, self.problem.values, good, self.withheld, foretold)
+        return chosen(x, first, self.problem.values, good, self.withheld, foretold, noisy=bool(noise.any()))
 
 
 def cool_down(step: int, n_steps: int, top: float) -> float:

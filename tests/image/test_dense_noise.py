@@ -1,0 +1,69 @@
+"""Normal noise on the whole picture, and outliers besides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from skimage.data import cell, grass, moon
+
+from tests.pictures import picture, salted
+from twofold import recover_image
+from twofold.baselines import median
+from twofold.datasets import random_valued_impulse
+from twofold.image.kriging import dense_noise
+from twofold.metrics import psnr
+
+CLEAN: dict[str, Callable[[], np.ndarray]] = {
+    "moon": lambda: moon()[100:292, 100:292],  # of little contrast
+    "cell": lambda: cell()[200:392, 200:392],  # smooth
+    "chelsea": lambda: picture("chelsea", 128),
+}
+
+
+def rough(clean: np.ndarray, sigma: float) -> np.ndarray:
+    noise = np.random.default_rng(7).normal(0, sigma, clean.shape)
+    return np.clip(np.rint(clean + noise), 0, 255).astype(np.uint8)
+
+
+def best_median(clean: np.ndarray, noisy: np.ndarray) -> float:
+    return max(psnr(clean, median(noisy, size=size).image) for size in (3, 5, 7))
+
+
+@pytest.mark.parametrize(("name", "share"), [("moon", 0.2), ("cell", 0.2), ("chelsea", 0.3)])
+def test_among_salt_and_pepper_it_is_measured_and_taken_off(name: str, share: float) -> None:
+    clean = CLEAN[name]()
+    observed = rough(clean, 10.0)
+    noisy, bad = salted(observed, share)
+    solution = recover_image(noisy, preset="fast")
+    assert solution.noise == pytest.approx(10, rel=0.1)
+    assert psnr(clean, solution.image) > best_median(clean, noisy) + 1
+    found, changed = solution.outlier_probability > 0.5, noisy != observed
+    assert found[changed].mean() > 0.98
+    assert found[~bad].mean() < 0.01
+
+
+def test_among_random_values_it_does_not_pass_for_them() -> None:
+    clean = CLEAN["cell"]()
+    noisy = random_valued_impulse(rough(clean, 20.0), 0.2, random_state=0)
+    solution = recover_image(noisy, preset="fast")
+    # What is left of the outliers below the noise counts as noise.
+    assert 18 < solution.noise < 25
+    assert psnr(clean, solution.image) > best_median(clean, noisy) + 1
+
+
+@pytest.mark.parametrize("n_channels", [1, 3])
+@pytest.mark.parametrize("share", [1.0, 0.4])
+def test_white_noise_is_measured(n_channels: int, share: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    noise = 0.05 * torch.randn(n_channels, 96, 100, generator=generator)
+    trust = (torch.rand(n_channels, 96, 100, generator=generator) < share).float()
+    assert dense_noise(noise, trust) == pytest.approx(0.05, rel=0.1)
+
+
+def test_a_texture_is_no_noise() -> None:
+    texture = torch.from_numpy(grass()[:192, :192] / 255).float()[None]
+    assert dense_noise(texture - texture.mean(), torch.ones_like(texture)) == 0.0
+    assert dense_noise(texture, torch.zeros_like(texture)) == 0.0
