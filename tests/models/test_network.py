@@ -28,6 +28,17 @@ def test_any_size(shape: tuple[int, int, int], shrink: int) -> None:
     signal.descend(torch.ones(shape), 1e-2)
 
 
+@pytest.mark.parametrize(("shape", "shrink"), [((3, 32, 32), 1), ((3, 40, 37), 2)])
+def test_images_are_laid_out_like_those_that_a_checkpoint_brings_back(
+    shape: tuple[int, int, int], shrink: int
+) -> None:
+    """Otherwise sums over what was taken from them have other bits after a restart."""
+    signal = NetworkSignal(shape, shrink=shrink)
+    assert signal.value().is_contiguous()
+    signal.descend(torch.ones(shape), 1e-3)
+    assert signal.last.is_contiguous()
+
+
 def test_a_step_follows_the_pull() -> None:
     signal = NetworkSignal((3, 16, 16), width=8, skip=4)
     before = signal.value().detach()

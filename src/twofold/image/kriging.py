@@ -31,7 +31,7 @@ from twofold.image.hermitian import eigen
 RADIUS = 3.0  # of the covariance taper, pixels
 NOISE = 1e-2  # variance relative to the field's: keeps the system well conditioned
 TOGETHER = 4  # channels at most whose common covariance is used: its size grows with their square
-LEAST_NOISE = 4 / 255  # standard deviation; cameras' and scanners' own noise is less, and part of the picture
+LEAST_NOISE = 7 / 255  # standard deviation; cameras' and scanners' own noise is less, and part of the picture
 MOSTLY_NOISE = (0.6, 0.25)  # share of the residual's variance from which on noise is taken off, in one and in several
 # channels; less might be fine texture, which channels share
 UNCLIPPED = (0.1, 0.9)  # where noise reaches neither end of the value range

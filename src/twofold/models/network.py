@@ -121,7 +121,8 @@ class NetworkSignal:
         else:
             with self._precision():
                 x = self.network(z)
-        self._image = x[0, :, : self.shape[1], : self.shape[2]]
+        # Laid out like an image from a file: sums over what it was taken from would have other bits after a restart.
+        self._image = x[0, :, : self.shape[1], : self.shape[2]].contiguous()
         self._is_new = True
         return self._image
 
