@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from skimage.data import cell, grass, moon
+from skimage.data import astronaut, cell, grass, moon
 
 from tests.pictures import picture, salted
 from twofold import recover_image
@@ -43,6 +43,15 @@ def test_among_salt_and_pepper_it_is_measured_and_taken_off(name: str, share: fl
     found, changed = solution.outlier_probability > 0.5, noisy != observed
     assert found[changed].mean() > 0.98
     assert found[~bad].mean() < 0.01
+
+
+def test_of_a_small_picture_it_is_measured_and_smoothed() -> None:
+    clean = astronaut()[100:228, 190:318]
+    rng = np.random.default_rng(0)
+    observed = np.clip(np.rint(clean + rng.normal(0, 12, clean.shape)), 0, 255).astype(np.uint8)
+    solution = recover_image(salted(observed, 0.2)[0], preset="fast")
+    assert 8 < solution.noise < 15
+    assert psnr(clean, solution.image) > psnr(clean, observed) + 2
 
 
 def test_among_random_values_it_does_not_pass_for_them() -> None:

@@ -192,8 +192,8 @@ class _Observed:
 
     def outlier_law(self, P: Tensor) -> Tensor:
         """(1−ρ)·q(y) + ρ·g(e) for each entry."""
-        # Which values and errors outliers favour is told only by those that are sure: q would learn the picture's
-        # values otherwise, and g the errors of inliers, which are many and small.
+        # Which errors outliers have, and which values more often than uniform ones, only those tell that are sure:
+        # g would learn the errors of inliers otherwise, which are many and small, and q the picture's values.
         sure = P * self.known * (P > 0.5)
         favoured = density(self.bins, sure).clamp(min=1)
         q = density(self.bins, P * self.known).minimum(favoured)[self.bins]

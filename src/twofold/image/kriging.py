@@ -36,11 +36,8 @@ MOSTLY_NOISE = (0.6, 0.25)  # share of the residual's variance from which on noi
 # channels; less might be fine texture, which channels share
 UNCLIPPED = (0.1, 0.9)  # where noise reaches neither end of the value range
 _FINE = 0.25  # cycles per pixel, along rows and columns, from which on a frequency is fine
-_QUIET, _NORMAL, _PATCH = (
-    0.05,
-    -1.645,
-    16,
-)  # quantile of the quietest patches, a normal variable's, their side in pixels
+_QUIET, _NORMAL = 0.05, -1.645  # quantile of the quietest patches, and where a normal variable has it
+_PATCH = 16  # pixels, their side
 _FLOOR = 1e-4  # of the spectrum, relative to its mean
 _MARGIN = 16  # pixels beyond the image, so that opposite borders do not meet: the taper is below 1e-6 there
 _MAX_ITER, _TOL = 30, 5e-3

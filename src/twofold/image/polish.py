@@ -104,13 +104,12 @@ class DecidedOutliers:
     def revise(self, x: Tensor) -> None:
         """Decide anew, given the network's image; x is what it looks like in the measurements."""
         y, (prediction, own) = self.problem.values, self.predicted(x)
-        noise = self._noise(x)
         self.probability = self._judged(prediction)
         self.s = torch.where(self.probability > 0.5, y - prediction, 0.0)
         if self.problem.observed is not None:
             self.s *= self.problem.observed
         # An entry that may be an outlier is a noisy observation: its variance is noise + P·(y − prediction)².
-        noise = noise.clamp(min=_NOISE)[:, None, None]
+        noise = self._noise(x).clamp(min=_NOISE)[:, None, None]
         self.trust = (1 - self.probability) / (1 + self.probability * ((y - prediction) / noise) ** 2)
         self.trust *= ~own  # other content says nothing about what is beside it
 
@@ -158,11 +157,11 @@ class DecidedOutliers:
         """The smooth fit plus kriging of what it misses; the entries that are trusted stay as they are, unless they
         are noisy."""
         y, (prediction, own) = self.problem.values, self.predicted(decided_by)
-        noise = self._noise(x)
         P = self._judged(prediction, reported=True)
         if self.problem.operator is not None:
             image = corrected(x, y, self.trust, self.problem.operator)
             return Restored(image, P, torch.full_like(image, torch.nan), 0.0)
+        noise = self._noise(x)
         smooth, foretold = self._chosen(x, first, 1 - P, noise, own)
         squared = torch.full_like(y, torch.nan)
         if self.withheld is not None:
