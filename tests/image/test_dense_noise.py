@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from skimage.data import astronaut, cell, grass, moon
+from skimage.data import astronaut, grass
 
 from tests.pictures import picture, salted
 from twofold import recover_image
@@ -17,8 +17,8 @@ from twofold.image.kriging import dense_noise
 from twofold.metrics import psnr
 
 CLEAN: dict[str, Callable[[], np.ndarray]] = {
-    "moon": lambda: moon()[100:292, 100:292],  # of little contrast
-    "cell": lambda: cell()[200:392, 200:392],  # smooth
+    "moon": lambda: picture("moon", 256),  # of little contrast
+    "cell": lambda: picture("cell", 256),  # smooth
     "chelsea": lambda: picture("chelsea", 128),
 }
 

@@ -32,7 +32,8 @@ from twofold.models.network import NetworkSignal
 from twofold.outliers import Polarity
 from twofold.problem import Problem
 
-_NOISE = 0.005  # standard deviation of a good observation at the least
+# Standard deviation of a good observation: relative to the prediction's local error, and at the least.
+_NOISE, _LEAST_NOISE = 0.2, 0.005
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,10 @@ class DecidedOutliers:
         if self.problem.observed is not None:
             self.s *= self.problem.observed
         # An entry that may be an outlier is a noisy observation: its variance is noise + P·(y − prediction)².
-        noise = self._noise(x).clamp(min=_NOISE)[:, None, None]
-        self.trust = (1 - self.probability) / (1 + self.probability * ((y - prediction) / noise) ** 2)
+        error = (y - prediction).abs()
+        noise = (_NOISE * local_error(error, 1 - self.probability)).clamp(min=_LEAST_NOISE)
+        noise = noise.maximum(self._noise(x)[:, None, None])
+        self.trust = (1 - self.probability) / (1 + self.probability * (error / noise) ** 2)
         self.trust *= ~own  # other content says nothing about what is beside it
 
     def predicted(self, x: Tensor) -> tuple[Tensor, Tensor]:
