@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import save_file
 
 from tests.cut_off import cut_off_after
@@ -51,6 +52,18 @@ def test_cut_off_twice(tmp_path: Path) -> None:
     cut_off_after(7, NOISY, tmp_path / "run", **OPTIONS)
     again = recover_image(NOISY, checkpoint=tmp_path / "run", **OPTIONS)
     np.testing.assert_array_equal(again.image, whole.image)
+
+
+@pytest.mark.usefixtures("always_due")
+def test_what_is_restored_is_laid_out_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums over a layout of another kind have other bits. The network has its own layout, and restores into it."""
+    written: list[dict[str, torch.Tensor]] = []
+    monkeypatch.setattr(module.Checkpoint, "write", lambda _, state: written.append(state))
+    recover_image(NOISY, checkpoint=tmp_path / "run", preset="fast")
+    assert {name.split("/")[1] for state in written for name in state if "/" in name} >= {"decided", "dual", "signal"}
+    for state in written:
+        others = {name: tensor for name, tensor in state.items() if not name.startswith("fit/signal/")}
+        assert [name for name, tensor in others.items() if not tensor.is_contiguous()] == []
 
 
 def test_a_process_that_is_killed_leaves_a_whole_file(tmp_path: Path) -> None:

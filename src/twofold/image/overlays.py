@@ -82,7 +82,8 @@ def overlays(y: Tensor, known: Tensor | None = None) -> Tensor:
     found = np.stack(drawn[:n], axis=2)
     if n > 1:
         found |= drawn[n][:, :, None]
-    return torch.from_numpy(found & ~unknown).permute(2, 0, 1).to(y.device)
+    # Laid out like one from a checkpoint: on a CUDA device sums would have other bits.
+    return torch.from_numpy(found & ~unknown).permute(2, 0, 1).contiguous().to(y.device)
 
 
 def _drawn(levels: Ints, unknown: Bools) -> Bools:
