@@ -247,7 +247,9 @@ def replace_error(given: dict[str, Any], error: float) -> dict[str, Any]:
 
 def test_phase_on_one_cell_of_each_kind_and_its_checks():
     settings = {"kind": "outliers", "n": 40, "rank": 1, "outliers": 0.05, "trials": 1}
-    easy = phase.compute(settings)["recovered"]
+    facts = phase.compute(settings)
+    easy, worst = facts["recovered"], facts["worst"]
+    assert worst[phase.ACTS] < 1e-9 < worst[phase.PROGRAM] < phase.TARGET < worst[phase.TWICE]
     assert easy[phase.ACTS] == easy[phase.PROGRAM] == easy[phase.EXACT] == 1
     assert easy[phase.TWICE] == 0
     sensed = phase.compute({"kind": "measurements", "n": 20, "rank": 1, "m": 200, "trials": 1})["recovered"]
@@ -263,6 +265,11 @@ def test_phase_on_one_cell_of_each_kind_and_its_checks():
     assert "50% of the trials (0% with the smaller one)" in phase.remarks(records)[0]
     lost = copy.deepcopy(records)
     lost[0]["facts"]["recovered"] = {**full, phase.PROGRAM: 2, phase.ACTS: 1, phase.TWICE: 2, phase.DESCENT: 0}
+    lost[0]["facts"]["worst"] = {phase.DESCENT: 0.025, phase.TWICE: 0.5}
+    assert phase.remarks(lost)[0].endswith(
+        "an error of 2.5e-02 in the median, 2.5e-02 at most; "
+        "the l1 loss told twice the rank with 5.0e-01 in the median."
+    )
     lost[1]["facts"]["recovered"][phase.ACTS] = 1
     checks = phase.checks(lost)
     assert verdicts(checks) == [False] * 4

@@ -51,16 +51,19 @@ def cells(choice: Choice) -> list[Cell]:
 
 
 def compute(settings: Mapping[str, Any]) -> Facts:
-    """Method → in how many trials the relative error is at most TARGET."""
+    """Method → in how many trials the relative error is at most TARGET, and the largest of its errors."""
     from twofold.metrics import relative_error
 
     sensed = settings["kind"] == "measurements"
-    recovered = dict.fromkeys(SENSED if sensed else METHODS, 0)
+    errors: dict[str, list[float]] = {method: [] for method in (SENSED if sensed else METHODS)}
     for trial in range(settings["trials"]):
         truth, solvers = _sensing(settings, trial) if sensed else _entries(settings, trial)
-        for method in recovered:
-            recovered[method] += relative_error(truth, solvers[method]()) <= TARGET
-    return {"recovered": {method: int(number) for method, number in recovered.items()}}
+        for method, found in errors.items():
+            found.append(float(relative_error(truth, solvers[method]())))
+    return {
+        "recovered": {method: sum(error <= TARGET for error in found) for method, found in errors.items()},
+        "worst": {method: float(f"{max(found):.3g}") for method, found in errors.items()},
+    }
 
 
 def _entries(settings: Mapping[str, Any], trial: int) -> tuple[Array, dict[str, Any]]:
@@ -158,8 +161,7 @@ def checks(records: Sequence[Record]) -> list[Check]:
             share[EXACT] > 0.3 and share[TWICE] < 0.05,
         ),
         Check(
-            "the published descent, told no rank, does not overfit: it recovers what the convex program does, "
-            "within a tenth of the square",
+            "the published descent recovers what the convex program does, within a tenth of the square",
             f"{share[DESCENT]:.0%} beside {share[PROGRAM]:.0%}",
             share[DESCENT] >= share[PROGRAM] - 0.1,
         ),
@@ -186,13 +188,24 @@ def _lost(records: Sequence[Record], kind: str) -> str:
 
 
 def remarks(records: Sequence[Record]) -> list[str]:
-    """What large steps do to the l1 loss."""
+    """How near the published descent comes, and what large steps do to the l1 loss."""
     share = shares(records, "outliers")
-    return [
+    here = [record for record in records if record["settings"]["kind"] == "outliers"]
+    sure = [r for r in here if r["facts"]["recovered"][PROGRAM] == r["settings"]["trials"]]
+    said = []
+    if sure:
+        descent, l1_loss = ([r["facts"]["worst"][method] for r in sure] for method in (DESCENT, TWICE))
+        said.append(
+            f"In the {len(sure)} cells in which the convex program recovers every trial the published descent ends "
+            f"with an error of {float(np.median(descent)):.1e} in the median, {max(descent):.1e} at most; the l1 "
+            f"loss told twice the rank with {float(np.median(l1_loss)):.1e} in the median."
+        )
+    said.append(
         f"With three times the first learning rate the l1 loss told twice the rank recovers {share[LARGE]:.0%} of "
         f"the trials ({share[TWICE]:.0%} with the smaller one): its first, noisy steps keep it from fitting "
         "outliers. How large they have to be, nobody tells; the rate ratio alpha needs no such choice."
-    ]
+    )
+    return said
 
 
 def figure(records: Sequence[Record], folder: Path) -> Figure:
