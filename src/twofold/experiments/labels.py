@@ -138,7 +138,8 @@ def figure(records: Sequence[Record], folder: Path) -> Figure:
             )
     left.axhline(1 - CHECKED, color="0.7", linewidth=1)
     left.set_xlabel("epochs")
-    left.set_ylabel(f"agreement with the given labels, {CHECKED:.0%} of them wrong")
+    left.set_ylabel("agreement with the given labels")
+    left.set_title(f"{CHECKED:.0%} of the labels wrong", fontsize=10)
     left.legend(frameon=False, fontsize=9)
     for method, curve in mean(records, "test").items():
         right.plot(list(curve), list(curve.values()), "o-", color=colours[method], label=method)
