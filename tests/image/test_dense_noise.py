@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
@@ -16,11 +14,7 @@ from twofold.datasets import random_valued_impulse
 from twofold.image.kriging import dense_noise
 from twofold.metrics import psnr
 
-CLEAN: dict[str, Callable[[], np.ndarray]] = {
-    "moon": lambda: picture("moon", 256),  # of little contrast
-    "cell": lambda: picture("cell", 256),  # smooth
-    "chelsea": lambda: picture("chelsea", 128),
-}
+SIDE = {"moon": 256, "cell": 256, "chelsea": 128}  # of little contrast, smooth, in colour
 
 
 def rough(clean: np.ndarray, sigma: float) -> np.ndarray:
@@ -34,7 +28,7 @@ def best_median(clean: np.ndarray, noisy: np.ndarray) -> float:
 
 @pytest.mark.parametrize(("name", "share"), [("moon", 0.2), ("cell", 0.2), ("chelsea", 0.3)])
 def test_among_salt_and_pepper_it_is_measured_and_taken_off(name: str, share: float) -> None:
-    clean = CLEAN[name]()
+    clean = picture(name, SIDE[name])
     observed = rough(clean, 10.0)
     noisy, bad = salted(observed, share)
     solution = recover_image(noisy, preset="fast")
@@ -55,7 +49,7 @@ def test_of_a_small_picture_it_is_measured_and_smoothed() -> None:
 
 
 def test_among_random_values_it_does_not_pass_for_them() -> None:
-    clean = CLEAN["cell"]()
+    clean = picture("cell", SIDE["cell"])
     noisy = random_valued_impulse(rough(clean, 20.0), 0.2, random_state=0)
     solution = recover_image(noisy, preset="fast")
     # What is left of the outliers below the noise counts as noise.

@@ -139,9 +139,14 @@ def _sensing(settings: Mapping[str, Any], trial: int) -> tuple[Array, dict[str, 
     return X, {ACTS: lambda: np.asarray(recover_low_rank(y, A, (n, n), certify=False).low_rank), PROGRAM: program}
 
 
+def of_kind(records: Sequence[Record], kind: str) -> list[Record]:
+    """Those of one of the two squares: "outliers" or "measurements"."""
+    return [record for record in records if record["settings"]["kind"] == kind]
+
+
 def shares(records: Sequence[Record], kind: str) -> dict[str, float]:
     """Method → mean share of the trials that it recovers."""
-    here = [record for record in records if record["settings"]["kind"] == kind]
+    here = of_kind(records, kind)
     methods = list(here[0]["facts"]["recovered"])
     return {m: float(np.mean([r["facts"]["recovered"][m] / r["settings"]["trials"] for r in here])) for m in methods}
 
@@ -178,8 +183,9 @@ def checks(records: Sequence[Record]) -> list[Check]:
 
 
 def _cells_lost(records: Sequence[Record], kind: str) -> list[str]:
-    here = [record for record in records if record["settings"]["kind"] == kind]
-    return [r["name"] for r in here if r["facts"]["recovered"][ACTS] < r["facts"]["recovered"][PROGRAM]]
+    return [
+        r["name"] for r in of_kind(records, kind) if r["facts"]["recovered"][ACTS] < r["facts"]["recovered"][PROGRAM]
+    ]
 
 
 def _lost(records: Sequence[Record], kind: str) -> str:
@@ -190,8 +196,7 @@ def _lost(records: Sequence[Record], kind: str) -> str:
 def remarks(records: Sequence[Record]) -> list[str]:
     """How near the published descent comes, and what large steps do to the l1 loss."""
     share = shares(records, "outliers")
-    here = [record for record in records if record["settings"]["kind"] == "outliers"]
-    sure = [r for r in here if r["facts"]["recovered"][PROGRAM] == r["settings"]["trials"]]
+    sure = [r for r in of_kind(records, "outliers") if r["facts"]["recovered"][PROGRAM] == r["settings"]["trials"]]
     said = []
     if sure:
         descent, l1_loss = ([r["facts"]["worst"][method] for r in sure] for method in (DESCENT, TWICE))
@@ -216,7 +221,7 @@ def figure(records: Sequence[Record], folder: Path) -> Figure:
     panels = made.subplots(2, 4)
     plots = [("outliers", method) for method in METHODS] + [("measurements", method) for method in SENSED]
     for axes, (kind, method) in zip(panels.flat, plots, strict=True):
-        here = [record for record in records if record["settings"]["kind"] == kind]
+        here = of_kind(records, kind)
         ranks = sorted({record["settings"]["rank"] for record in here})
         across = [_across(record) for record in here]
         columns = sorted(set(across))

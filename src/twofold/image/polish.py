@@ -32,8 +32,9 @@ from twofold.models.network import NetworkSignal
 from twofold.outliers import Polarity
 from twofold.problem import Problem
 
-# Standard deviation of a good observation: relative to the prediction's local error, and at the least.
-_NOISE, _LEAST_NOISE = 0.2, 0.005
+# Standard deviation of a good observation: relative to the prediction's local error, and at the least. One number for
+# all is too large for smooth pictures, whose small errors tell outliers, or too small for sharp ones.
+_DEVIATION, _LEAST_DEVIATION = 0.2, 0.005
 
 
 @dataclass(frozen=True)
@@ -109,11 +110,11 @@ class DecidedOutliers:
         self.s = torch.where(self.probability > 0.5, y - prediction, 0.0)
         if self.problem.observed is not None:
             self.s *= self.problem.observed
-        # An entry that may be an outlier is a noisy observation: its variance is noise + P·(y − prediction)².
+        # An entry that may be an outlier is a noisy observation: its variance is deviation² + P·(y − prediction)².
         error = (y - prediction).abs()
-        noise = (_NOISE * local_error(error, 1 - self.probability)).clamp(min=_LEAST_NOISE)
-        noise = noise.maximum(self._noise(x)[:, None, None])
-        self.trust = (1 - self.probability) / (1 + self.probability * (error / noise) ** 2)
+        deviation = (_DEVIATION * local_error(error, 1 - self.probability)).clamp(min=_LEAST_DEVIATION)
+        deviation = deviation.maximum(self._noise(x)[:, None, None])
+        self.trust = (1 - self.probability) / (1 + self.probability * (error / deviation) ** 2)
         self.trust *= ~own  # other content says nothing about what is beside it
 
     def predicted(self, x: Tensor) -> tuple[Tensor, Tensor]:
