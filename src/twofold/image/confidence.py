@@ -18,11 +18,11 @@ The share t stands for inliers that nothing foretells: frames, thin lines, glint
 alike (Λ, :mod:`twofold.image.alike`), and so are their channels (:mod:`twofold.image.details`). Of t that part counts
 which neighbours of another place would not make by chance.
 
-The probability that is reported is taken at its word, and two things more are counted in (``reported``). A sensor
-clips: where the scene is at the end of the range, an inlier has exactly that value with a probability, not a density,
-P(scene beyond the end). And what no neighbour foretells rarely reaches across the whole range: Λ is multiplied by
-L(e; REACH). Decisions are made without either, on the safe side: an outlier that is kept does harm, and a black or
-white entry that is predicted does not.
+The probability that is reported is taken at its word, and two things more are counted in (``reported``). Where the
+scene is black or white, an entry of that value is right with a probability, not a density, and an outlier did not
+change it (:mod:`twofold.image.ends`). And what no neighbour foretells rarely reaches across the whole range: Λ is
+multiplied by L(e; REACH). Decisions are made without either, on the safe side: an outlier that is kept does harm, and
+a black or white entry that is predicted does not.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from twofold.image.agreement import BINS, bins_of, common_nearby, crowded_nearby, density
+from twofold.image.agreement import bins_of, common_nearby, crowded_nearby, density
 from twofold.image.alike import missed_alike
 from twofold.image.details import REACH, without_details
+from twofold.image.ends import odds_at_the_ends
 from twofold.image.windows import box_mean
 from twofold.outliers import Polarity
 
@@ -80,18 +81,6 @@ def logistic(e: Tensor, b: Tensor) -> Tensor:
     '1.0000 0.2000'
     """
     return 0.5 * _LOG_2 / b / torch.cosh((_LOG_2 * e / b).clamp(-_MOST, _MOST)).square()
-
-
-def beyond(prediction: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Probability that a logistic law about the prediction, of mean size b, is in the lowest bin of [0, 1] or below,
-    and in the highest or above.
-
-    >>> low, high = beyond(torch.tensor([0.0, 0.5, 1.0]), torch.full((3,), 0.01))
-    >>> [round(p, 4) for p in low.tolist()], [round(p, 4) for p in high.tolist()]
-    ([0.5675, 0.0, 0.0], [0.0, 0.0, 0.5675])
-    """
-    half, scale = 0.5 / (BINS - 1), b / (2 * _LOG_2)
-    return torch.sigmoid((half - prediction) / scale), torch.sigmoid((prediction - 1 + half) / scale)
 
 
 def outlier_probability(
@@ -242,7 +231,8 @@ def _mixture(
         near = (1 - tail) * near
         if reported:
             far = far * torch.exp(-error.abs() / REACH) / (2 * REACH)
-            near = near.maximum((1 - tail) * _clipped(seen, b))
+            right = odds_at_the_ends(seen.y, seen.y - error, b / (2 * _LOG_2), known, P)
+            near = near.maximum(right * share / (1 - share) * law)
         inlier = near + far
         odds = torch.log(law / inlier)
         if grouped:
@@ -262,10 +252,3 @@ def _beyond_chance(tail: float, alike: Tensor, chance: Tensor, near: Tensor, out
     rest = outlier + (1 - tail) * near
     passed, by_chance = (float((known * law / (rest + tail * law)).sum()) for law in (alike, chance))
     return max(1 - by_chance / passed, 0.0) if passed > 0 else 0.0
-
-
-def _clipped(seen: _Observed, b: Tensor) -> Tensor:
-    """Density of an entry at the end of the range, over its bin, if the scene may be beyond; else 0."""
-    low, high = beyond(seen.y - seen.error, b)
-    mass = torch.where(seen.bins == 0, low, torch.where(seen.bins == BINS - 1, high, 0.0))
-    return mass * (BINS - 1)
