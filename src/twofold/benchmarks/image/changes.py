@@ -10,6 +10,7 @@ from unittest.mock import patch
 
 import torch
 
+from twofold.benchmarks.image.optimizers import MuonOfFilters, polish_to_the_end
 from twofold.devices import one_thread
 from twofold.image.presets import Preset
 from twofold.models import network
@@ -54,6 +55,7 @@ ONE_NETWORK: dict[str, Any] = {"n_small": 1}
 """So that times compare: how many networks a small image gets depends on what they gain."""
 
 COMPILED = "compiled by torch.compile"
+MUON = "Muon for the filters"
 
 CHANGES = {
     "one network": AS_IT_IS,
@@ -78,6 +80,8 @@ CHANGES = {
     "gradient steps with momentum, rate 1e-4": Change(
         {"learning_rate": 1e-4}, _optimizer(torch.optim.SGD, lr=0.0, momentum=0.9)
     ),
+    MUON: Change(during=_optimizer(MuonOfFilters, lr=0.0)),
+    "30 steps of L-BFGS at the end": Change(during=lambda: patch("twofold.image.fitting.polish", polish_to_the_end)),
     "half the width": Change({"width": 16}),
     "one network, three times as long": Change(
         during=lambda: patch(

@@ -9,8 +9,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import torch
+
 from twofold.benchmarks.cases import Answer, Case, Solver
-from twofold.benchmarks.image.changes import AS_IT_IS, CHANGES, COMPILED, ONE_NETWORK, Change
+from twofold.benchmarks.image.changes import AS_IT_IS, CHANGES, COMPILED, MUON, ONE_NETWORK, Change
 from twofold.benchmarks.image.objective import Picture
 
 Run = Callable[[], Answer]
@@ -78,9 +80,10 @@ def _told_values(case: Case) -> str:
     return "" if "salt and pepper" in case.settings["noise"] else "looks for black and white only"
 
 
-def _without_compiler(case: Case, *, change: str) -> str:
-    missing = change == COMPILED and shutil.which(os.environ.get("CXX", "g++")) is None
-    return "needs a C++ compiler" if missing else ""
+def _cannot_be_had(case: Case, *, change: str) -> str:
+    if change == COMPILED and shutil.which(os.environ.get("CXX", "g++")) is None:
+        return "needs a C++ compiler"
+    return "needs torch 2.9 or newer" if change == MUON and not hasattr(torch.optim, "Muon") else ""
 
 
 FAST = Solver("twofold, fast", partial(twofold_image, preset="fast"))
@@ -95,7 +98,7 @@ CHANGED = tuple(
     Solver(
         f"twofold, balanced, {name}",
         partial(twofold_image, change=replace(change, constants=ONE_NETWORK | change.constants)),
-        partial(_without_compiler, change=name),
+        partial(_cannot_be_had, change=name),
     )
     for name, change in CHANGES.items()
 )
