@@ -55,6 +55,11 @@ def density(bins: Tensor, weight: Tensor) -> Tensor:
     return q.float()
 
 
+def share_of(P: Tensor, known: Tensor) -> Tensor:
+    """Mean probability of the known entries; 0 where there are none."""
+    return (P * known).sum() / known.sum().clamp(min=1)
+
+
 def common_nearby(y: Tensor, known: Tensor, share: float, P: Tensor, *, alone: bool = True) -> Tensor:
     """True where far more neighbours have an entry's value than outliers of that value would explain.
 

@@ -34,7 +34,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from twofold.image.agreement import bins_of, common_nearby, crowded_nearby, density
+from twofold.image.agreement import bins_of, common_nearby, crowded_nearby, density, share_of
 from twofold.image.alike import missed_alike
 from twofold.image.details import REACH, without_details
 from twofold.image.ends import odds_at_the_ends
@@ -133,21 +133,17 @@ def outlier_probability(
     seen = _Observed.of(y, prediction, known, overlay)
     P = _mixture(seen, start, polarity, grouped, learned=True, reported=reported)
     others = known if impulses is None else known * ~impulses
-    if _share(P, others) > RUNAWAY:
-        start = start if _share(start, others) < RUNAWAY else torch.zeros_like(start)
+    if share_of(P, others) > RUNAWAY:
+        start = start if share_of(start, others) < RUNAWAY else torch.zeros_like(start)
         P = _mixture(seen, start, polarity, grouped, learned=False, reported=reported)
     # A value that many neighbours share was no outlier, or one that did no harm: frames, flat black areas.
-    alone, share = overlay is None or not bool(overlay.any()), float(_share(P, known))
+    alone, share = overlay is None or not bool(overlay.any()), float(share_of(P, known))
     common = common_nearby(y, known, share, P, alone=alone)
     if overlay is not None:
         common &= ~overlay
     common |= crowded_nearby(y, known, share, P)  # too many to have been drawn
     P = torch.where(common, P.clamp(max=KEPT), P)
     return torch.where(known > 0, P, 1.0)
-
-
-def _share(P: Tensor, known: Tensor) -> Tensor:
-    return (P * known).sum() / known.sum().clamp(min=1)
 
 
 @dataclass(frozen=True)
@@ -173,10 +169,10 @@ class _Observed:
     def share(self, P: Tensor) -> Tensor:
         """π for each entry: one for what was drawn over the picture, if that is enough, one for all others."""
         if self.drawn is None or float(self.drawn.float().mean()) < FEW_DRAWN:
-            share = _share(P, self.known).expand_as(P)
+            share = share_of(P, self.known).expand_as(P)
         else:
             drawn = self.known * self.drawn
-            share = torch.where(self.drawn, _share(P, drawn), _share(P, self.known - drawn))
+            share = torch.where(self.drawn, share_of(P, drawn), share_of(P, self.known - drawn))
         return share.clamp(1e-4, 0.95)
 
     def outlier_law(self, P: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ import torch
 from scipy.optimize import isotonic_regression
 from torch import Tensor
 
-from twofold.image.agreement import BINS
+from twofold.image.agreement import BINS, share_of
 
 _STEP, _STEPS = 0.5, 20
 """Predictions are alike that have the same distance from the end up to so many of their errors; so many such steps to
@@ -74,8 +74,7 @@ def odds_at_the_ends(y: Tensor, prediction: Tensor, scale: Tensor, known: Tensor
     ends = [(y < half, _step(prediction - half, scale)), (y > 1 - half, _step(1 - half - prediction, scale))]
     # Where no inlier reaches an end every outlier is seen.
     inside = known * (ends[0][1] < _FAR) * (ends[1][1] < _FAR)
-    everywhere = (P * known).sum() / known.sum().clamp(min=1)
-    total = float(((P * inside).sum() + _PRIOR * everywhere) / (inside.sum() + _PRIOR))
+    total = float(((P * inside).sum() + _PRIOR * share_of(P, known)) / (inside.sum() + _PRIOR))
     result = torch.zeros_like(y)
     for at, step in ends:
         n, here = (torch.bincount(step[which], minlength=2 * _STEPS + 1) for which in (counts, counts & at))
