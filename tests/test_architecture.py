@@ -15,7 +15,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 
 # From the bottom up; a module may import from lower rooms, and from its own where that is a folder.
 ROOMS = [
-    ["status", "history", "operators", "devices", "optim"],
+    ["status", "history", "operators", "devices", "memory", "optim"],
     ["problem", "observers", "adapters", "conjugate"],
     ["outliers", "labels", "models", "matrix.anderson", "matrix.sweep", "matrix.watch"],
     ["descent"],

@@ -10,7 +10,6 @@ from typing import Annotated, NoReturn
 import typer
 
 from twofold import __version__
-from twofold.cli.allocation import keep_freed_memory
 from twofold.cli.benchmark import benchmark
 from twofold.cli.demo import demo
 from twofold.cli.image import image
@@ -20,6 +19,7 @@ from twofold.cli.signals import Stopped, stoppable
 from twofold.cli.terminal import CommandError, complain, say
 from twofold.cli.video import video
 from twofold.io.errors import FileError
+from twofold.memory import keep_freed_memory
 
 # typer carries its own copy of click or depends on it, by version: the base class is the same either way.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]

@@ -18,6 +18,7 @@ from twofold.image.presets import PRESETS, Preset
 from twofold.image.run import Group, Run
 from twofold.image.through import Measured, measured
 from twofold.image.tiles import OVERLAP
+from twofold.memory import freed_memory_kept
 from twofold.outliers import Polarity
 from twofold.solution import ImageSolution
 from twofold.status import RecoveryError
@@ -151,11 +152,12 @@ def recover_image(
         seen = measured(image, mask, operator, shape, data_range, as_device(device))
     ratio = ALPHA if alpha is None else float(alpha)
     run = Run(seen, chosen, polarity, group, ratio, steps, seed, tile, History(observer=observer))
-    if time_limit is not None:
-        run.limit(time_limit, checkpoint)
-    if checkpoint is not None:
-        run.checkpoint = Checkpoint(Path(checkpoint), run.determined_by)
-    solution = run.solve()
+    with freed_memory_kept():
+        if time_limit is not None:
+            run.limit(time_limit, checkpoint)
+        if checkpoint is not None:
+            run.checkpoint = Checkpoint(Path(checkpoint), run.determined_by)
+        solution = run.solve()
     if raise_on_failure and not solution.status.success:
         raise RecoveryError(solution.status)
     return solution
@@ -183,7 +185,8 @@ def foretell(
     pixels = Pixels.of(*check_image(image, mask), as_device(device))
     run = Run(pixels, chosen, "both", "entry", ALPHA, None, 0, None, History())
     tiles = run.tiles
-    seconds = len(tiles) * Pace.of(run.problem(tiles[0]), chosen, run.n_pixels).seconds(chosen)
+    with freed_memory_kept():
+        seconds = len(tiles) * Pace.of(run.problem(tiles[0]), chosen, run.n_pixels).seconds(chosen)
     # Prediction, probability and the result, in single and in double precision.
     return seconds, len(tiles), 40.0 * run.pixels.values.numel()
 

@@ -16,6 +16,7 @@ from twofold.matrix.plain import plain_descent
 from twofold.matrix.recovered import Recovered, nothing_found
 from twofold.matrix.sweep import largest, signs_of
 from twofold.matrix.three_acts import ThreeActs, default_alpha
+from twofold.memory import freed_memory_kept
 from twofold.problem import Problem
 from twofold.solution import LowRankSolution, Settings
 from twofold.status import RecoveryError, Status
@@ -124,24 +125,18 @@ def robust_pca(
     unit = 2.0 ** math.floor(math.log2(magnitude)) if magnitude > 0 else 1.0
     problem = Problem(data.values / unit, data.observed)
     inner_tol = max(1e-3 * tol, 4 * torch.finfo(problem.values.dtype).eps)
-    if magnitude == 0.0:
-        found = nothing_found((m, n), data.values, Status("recovered", True, "Every observed entry is zero."))
-    elif method == "descent":
-        found = plain_descent(
-            problem,
-            (m, n),
-            alpha=weight,
-            symmetric=symmetric,
-            start_scale=start_scale,
-            tol=tol,
-            max_iter=max_iter,
-            generator=generator,
-            history=history,
-        )
-    else:
-        found = ThreeActs(problem, weight, n_components, inner_tol, max_iter, generator, history).run()
-    n_iter = len(history)
-    certificate = _certify(problem, found, weight, unit, generator, history) if certify else None
+    with freed_memory_kept(problem.values.nbytes):
+        if magnitude == 0.0:
+            found = nothing_found((m, n), data.values, Status("recovered", True, "Every observed entry is zero."))
+        elif method == "descent":
+            found = plain_descent(
+                problem, (m, n), alpha=weight, symmetric=symmetric, start_scale=start_scale, tol=tol,
+                max_iter=max_iter, generator=generator, history=history,
+            )  # fmt: skip
+        else:
+            found = ThreeActs(problem, weight, n_components, inner_tol, max_iter, generator, history).run()
+        n_iter = len(history)
+        certificate = _certify(problem, found, weight, unit, generator, history) if certify else None
     settings: Settings = {
         "method": method, "alpha": weight, "seed": seed, "tol": tol, "inner_tol": inner_tol, "max_iter": max_iter,
         "unit": unit, "noise": found.noise * unit, **computed_with(problem.values),

@@ -61,7 +61,10 @@ class _Enlarge(nn.Module):
 
     def forward(self, x: Tensor, size: Sequence[int]) -> Tensor:
         if x.device.type != "cuda":
-            return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+            larger = F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+            if larger.requires_grad:
+                larger.register_hook(_channels_last)
+            return larger
         rows, columns = (self._interpolation(n, to, x) for n, to in zip(x.shape[2:], size, strict=True))
         # As two products with the channels last in memory, of which neither copies anything.
         _, C, h, w = x.shape
@@ -75,6 +78,10 @@ class _Enlarge(nn.Module):
             eye = torch.eye(n, dtype=like.dtype, device=like.device)
             self._known[key] = F.interpolate(eye[None], size=to, mode="linear", align_corners=False)[0].T.contiguous()
         return self._known[key]
+
+
+def _channels_last(gradient: Tensor) -> Tensor:
+    return gradient.contiguous(memory_format=torch.channels_last)
 
 
 class _Scale(nn.Module):
