@@ -90,8 +90,9 @@ def test_every_solver_improves_a_small_picture():
 
 MAY_BE_THE_SAME = (
     "one thread", "channels not last", "half resolution", "act 1 not ended", "no total variation",
+    *(() if network._bf16_helps(torch.device("cpu")) else ("float32 throughout",)),
 )  # fmt: skip
-"""At 48×48 pixels, where the network works at full resolution and without smoothing anyway."""
+"""At 48×48 pixels, where the network works at full resolution and without smoothing anyway; on this processor."""
 
 
 def test_one_thing_is_changed_for_the_time_of_a_run():

@@ -112,7 +112,7 @@ def test_a_small_image_gets_several_networks_and_a_tile_does_not() -> None:
         recover_image(noisy, preset=preset).n_steps
         == 3 * recover_image(noisy, preset=replace(preset, n_small=1)).n_steps
     )
-    assert shared_steps(PRESETS["balanced"], None, 128 * 128, 128 * 128) == (4, None)
+    assert shared_steps(PRESETS["balanced"], None, 128 * 128, 128 * 128) == (2, None)
     assert shared_steps(PRESETS["balanced"], None, 128 * 128, 1024 * 1024) == (1, None)
 
 

@@ -121,7 +121,9 @@ class NetworkFit:
         self.dual = DualOutliers(
             y.shape, p.beta, polarity=self.polarity, group_dim=0 if self.grouped else None, device=y.device
         )
-        self.stable = StableSet(self.dual, earliest=self.pace // 2, change=p.stable_change, window=p.stable_window)
+        self.stable = StableSet(
+            self.dual, earliest=self.pace // 2, change=p.stable_change, window=p.stable_window, delta=p.delta
+        )
 
     def run(self, before_step: Callable[[], None] = lambda: None) -> Fitted | None:
         """Go on from where it stands; None: diverged. ``before_step`` is called whenever ``state`` is whole."""

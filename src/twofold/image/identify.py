@@ -47,11 +47,16 @@ def warm_up(step: int, n_steps: int, share: float, top: float) -> float:
 class StableSet:
     """A test for :func:`descend`: did the outlier set change by less than ``change`` within ``window`` steps?
 
-    Not asked before the step ``earliest``: outliers start small, and the empty set stands still for a while.
+    Outliers start small, and the set that is nearly empty stands still for a while: it is not asked before the step
+    ``earliest``, nor while more than ``change`` of the entries are missed by more than ``delta``. Those pull as hard
+    as any, and all outliers among them grow up at about the same time.
     """
 
-    def __init__(self, outliers: DualOutliers, *, earliest: int, change: float, window: int) -> None:
+    def __init__(
+        self, outliers: DualOutliers, *, earliest: int, change: float, window: int, delta: float
+    ) -> None:  # fmt: skip
         self.outliers, self.earliest, self.change, self.window = outliers, earliest, change, window
+        self.delta = delta
         self.before: Tensor | None = None
 
     def __call__(self, step: int, residual: Tensor) -> bool:
@@ -61,7 +66,7 @@ class StableSet:
         now, before = explained_by_outliers(self.outliers.value(), residual), self.before
         share = 1.0 if before is None or not bool(now.any()) else float((now ^ before).float().mean())
         self.before = now
-        return share < self.change
+        return share < self.change and float((residual.abs() > self.delta).float().mean()) < self.change
 
     def state(self) -> dict[str, Tensor]:
         """What the next answers depend on."""

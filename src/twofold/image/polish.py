@@ -183,10 +183,12 @@ class DecidedOutliers:
         entry's line or frame says; by the entries that are shown."""
         y, trust = self.problem.values, self.trust * shown
         value, on_frame = self._frame(shown)
-        good = self._unmarked(torch.where(shown, 1 - self.probability, -1.0))
+        good, last = self._unmarked(torch.where(shown, 1 - self.probability, -1.0)), None
 
         def fill(smooth: Tensor) -> Tensor:
-            found, _ = along_borders(y, smooth + predicted(y - smooth, trust, noise), good, own)
+            nonlocal last  # fits that are tried one after the other miss nearly the same
+            missed, last = predicted(y - smooth, trust, noise, last)
+            found, _ = along_borders(y, smooth + missed, good, own)
             return torch.where(on_frame, value, found)
 
         return fill
@@ -198,7 +200,7 @@ class DecidedOutliers:
         return good if self.overlay is None else torch.where(self.overlay, -1.0, good)
 
     def _smooth(self, x: Tensor, first: Tensor) -> Tensor:
-        _, own = self.predicted(x)
+        _, own = along_borders(self.problem.values, x, self._unmarked(1 - self.probability))
         smooth, _ = self._chosen(x, first, 1 - self.probability, self._noise(x), own)
         return smooth
 

@@ -41,7 +41,8 @@ class Preset:
     beta : float
         Start scale of the outliers: 2·gamma², gamma the start of g and h.
     stable_change, stable_window : float, int
-        Act 1 ends when less than this share of the entries changed sides within so many steps.
+        Act 1 ends when less than this share of the entries changed sides within so many steps, and no more of them
+        are missed by more than ``delta``.
     """
 
     name: str
@@ -91,7 +92,7 @@ class Preset:
         """How many networks an image of so many pixels gets in the time of one of LARGE pixels.
 
         >>> [PRESETS["balanced"].networks_for(side**2) for side in (128, 256, 362, 512, 4096)]
-        [4, 4, 2, 1, 1]
+        [2, 2, 2, 1, 1]
         """
         return max(self.n_networks, min(self.n_small, round(self.n_networks * LARGE / n_pixels)))
 
@@ -99,8 +100,8 @@ class Preset:
 PRESETS = {
     preset.name: preset
     for preset in (
-        Preset("fast", shrink=2, identify_steps=100, polish_steps=60, revisions=3),
-        Preset("balanced", n_small=4),
+        Preset("fast", shrink=2, identify_steps=100, polish_steps=60, revisions=3, final_revisions=3),
+        Preset("balanced", n_small=2),
         Preset("best", n_networks=3, n_small=6),
         Preset("paper", published=True, width=128, skip=4, identify_steps=150_000, polish_steps=0, learning_rate=1.0),
     )

@@ -73,7 +73,7 @@ def recover_image(
         Whether the last channel is transparency, which passes through untouched. None: where there are four.
     preset : {"fast", "balanced", "best", "paper"} or Preset
         See :mod:`twofold.image.presets`; "best" averages up to three networks; for images below
-        512×512 "balanced" averages up to four and "best" up to six. "paper" is the published recipe, which needs a
+        512×512 "balanced" averages up to two and "best" up to six. "paper" is the published recipe, which needs a
         CUDA device to end within hours (:mod:`twofold.image.published`). Constants of your own:
         ``dataclasses.replace(PRESETS["balanced"], width=64)``.
     polarity : {"both", "bright", "dark"}

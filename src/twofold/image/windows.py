@@ -46,7 +46,10 @@ def _sums(x: Tensor, axis: int) -> Tensor:
 def _at(sums: Tensor, axis: int, step: int) -> Tensor:
     """Sums so many places on; what lies beyond the borders is empty."""
     n = sums.shape[axis] - 1
-    return sums.index_select(axis, (torch.arange(n, device=sums.device) + step).clamp(0, n))
+    first, last = (min(max(place, 0), n + 1) for place in (step, n + step))
+    before = sums.narrow(axis, 0, 1).repeat_interleave(min(max(-step, 0), n), axis)
+    after = sums.narrow(axis, n, 1).repeat_interleave(min(max(step - 1, 0), n), axis)
+    return torch.cat([before, sums.narrow(axis, first, last - first), after], axis)
 
 
 def on_top(x: Tensor, border: int, depth: int) -> Tensor:

@@ -59,7 +59,8 @@ MUON = "Muon for the filters"
 
 CHANGES = {
     "one network": AS_IT_IS,
-    "up to four networks, as it is": Change({"n_small": 4}),
+    "up to two networks, as it is": Change({"n_small": 2}),
+    "up to four networks": Change({"n_small": 4}),
     "one thread": Change(during=one_thread),
     COMPILED: Change(during=_compiled),
     "float32 throughout, no bfloat16": Change(
