@@ -46,8 +46,9 @@ def keep_freed_memory() -> bool:
     if library is None:
         return False
     with _lock:
-        _users += 1
-        return bool(library.mallopt(_MMAP_MAX, 0)) and bool(library.mallopt(_TRIM_THRESHOLD, _NEVER))
+        known = bool(library.mallopt(_MMAP_MAX, 0)) and bool(library.mallopt(_TRIM_THRESHOLD, _NEVER))
+        _users += known
+        return known
 
 
 def release_freed_memory() -> None:

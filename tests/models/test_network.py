@@ -46,6 +46,41 @@ def test_a_step_follows_the_pull() -> None:
     assert (signal.value() - before).mean() > 0
 
 
+@pytest.mark.parametrize(
+    ("machine", "instructions", "helps"),
+    [
+        ("x86_64", {"avx512_bf16"}, True),
+        ("AMD64", {"amx_tile"}, True),
+        ("x86_64", set(), False),  # imitated, at half the speed of float32
+        ("aarch64", set(), True),
+    ],
+)
+def test_bfloat16_where_the_processor_multiplies_in_it(
+    machine: str, instructions: set[str], helps: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    for name in ("avx512_bf16", "amx_tile"):
+        monkeypatch.setattr(torch.cpu, f"_is_{name}_supported", lambda known=name in instructions: known)
+    assert network._bf16_helps(torch.device("cpu")) == helps
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    assert not network._bf16_helps(torch.device("cpu"))
+
+
+@pytest.mark.parametrize("size", [(24, 40), (23, 39)])
+def test_the_gradient_of_interpolation_is_that_of_pytorch(size: tuple[int, int]) -> None:
+    """Also as a part of what several channels were joined to."""
+    coarse = torch.rand(1, 4, 12, 20).contiguous(memory_format=torch.channels_last).requires_grad_()
+    pull = torch.rand(1, 7, *size).contiguous(memory_format=torch.channels_last)
+    gradients = []
+    for enlarge in (hourglass._Enlarge(), lambda x, to: torch.nn.functional.interpolate(x, to, mode="bilinear")):
+        (torch.cat([torch.zeros(1, 3, *size), enlarge(coarse, size)], 1) * pull).sum().backward()
+        assert coarse.grad is not None
+        gradients.append(coarse.grad)
+        coarse.grad = None
+    torch.testing.assert_close(*gradients)
+
+
 def test_same_seed_same_bits_and_the_global_state_is_left_alone() -> None:
     state = torch.get_rng_state()
     a, b, c = (NetworkSignal((1, 12, 12), width=8, skip=4, seed=s).value() for s in (5, 5, 6))
