@@ -10,10 +10,9 @@ import pytest
 
 PRELUDE = """
 import resource, sys, torch
-from twofold.memory import freed_memory_kept, keep_freed_memory, release_freed_memory
-if not keep_freed_memory():
+from twofold.memory import _glibc, freed_memory_kept
+if _glibc() is None:
     sys.exit(77)
-release_freed_memory()
 def pages_of_16_arrays():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(16):
@@ -30,13 +29,13 @@ def resident():
 ONE = (1 << 26) // 4096  # pages of one array
 
 
-def printed(program: str, **environment: str) -> list[int]:
+def printed(program: str) -> list[int]:
     clean = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES" and "MALLOC_" not in name}
     done = subprocess.run(
         [sys.executable, "-c", PRELUDE + program],
         capture_output=True,
         text=True,
-        env=clean | environment,
+        env=clean,
         check=False,
     )
     if done.returncode == 77:
@@ -63,7 +62,8 @@ with freed_memory_kept():
     with freed_memory_kept():
         kept()
     print(kept())
-keep_freed_memory()
+outer = freed_memory_kept()
+outer.__enter__()
 with freed_memory_kept():
     kept()
 print(kept())
@@ -108,7 +108,7 @@ with freed_memory_kept(2**25 - 1):
     ("name", "value"), [("MALLOC_MMAP_MAX_", "1000"), ("GLIBC_TUNABLES", "glibc.malloc.mmap_max=9")]
 )
 def test_an_allocator_that_the_user_has_set_up_is_left_alone(name: str, value: str) -> None:
-    program = "from twofold.memory import keep_freed_memory; print(keep_freed_memory())"
+    program = "from twofold.memory import _glibc; print(_glibc() is not None)"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, env=os.environ | {name: value}, check=True
     )

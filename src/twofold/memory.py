@@ -39,27 +39,15 @@ def _glibc() -> ctypes.CDLL | None:
     return library if hasattr(library, "gnu_get_libc_version") else None
 
 
-def keep_freed_memory() -> bool:
-    """Until :func:`release_freed_memory`; whether the system knows how."""
+def _ask(library: ctypes.CDLL, by: int) -> None:
+    """One more who asks, or one less: the last one hands back what is free."""
     global _users
-    library = _glibc()
-    if library is None:
-        return False
     with _lock:
-        known = bool(library.mallopt(_MMAP_MAX, 0)) and bool(library.mallopt(_TRIM_THRESHOLD, _NEVER))
-        _users += known
-        return known
-
-
-def release_freed_memory() -> None:
-    """The last one who asked for it hands back what is free."""
-    global _users
-    library = _glibc()
-    if library is None:
-        return
-    with _lock:
-        _users -= 1
-        if _users == 0:
+        _users += by
+        if by > 0:
+            library.mallopt(_MMAP_MAX, 0)
+            library.mallopt(_TRIM_THRESHOLD, _NEVER)
+        elif _users == 0:
             library.mallopt(_MMAP_MAX, _USUAL_MMAP_MAX)
             library.mallopt(_MMAP_THRESHOLD, LARGE)
             library.mallopt(_TRIM_THRESHOLD, 2 * LARGE)
@@ -69,9 +57,12 @@ def release_freed_memory() -> None:
 @contextmanager
 def freed_memory_kept(n_bytes: int = LARGE) -> Iterator[None]:
     """While something is computed whose arrays have so many bytes; nothing is done for less than LARGE."""
-    kept = n_bytes >= LARGE and keep_freed_memory()
+    library = _glibc() if n_bytes >= LARGE else None
+    if library is None:
+        yield
+        return
+    _ask(library, 1)
     try:
         yield
     finally:
-        if kept:
-            release_freed_memory()
+        _ask(library, -1)

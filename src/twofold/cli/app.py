@@ -19,7 +19,7 @@ from twofold.cli.signals import Stopped, stoppable
 from twofold.cli.terminal import CommandError, complain, say
 from twofold.cli.video import video
 from twofold.io.errors import FileError
-from twofold.memory import keep_freed_memory
+from twofold.memory import freed_memory_kept
 
 # typer carries its own copy of click or depends on it, by version: the base class is the same either way.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -61,8 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     0: done. 1: a run failed, or some of several inputs were unusable. 2: the command was wrong or no input
     was usable. 128 + the signal's number: stopped by Ctrl-C or a termination signal.
     """
-    keep_freed_memory()
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    with freed_memory_kept():
+        sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
 def run(arguments: Sequence[str]) -> int:

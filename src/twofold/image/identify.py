@@ -52,9 +52,7 @@ class StableSet:
     as any, and all outliers among them grow up at about the same time.
     """
 
-    def __init__(
-        self, outliers: DualOutliers, *, earliest: int, change: float, window: int, delta: float
-    ) -> None:  # fmt: skip
+    def __init__(self, outliers: DualOutliers, *, earliest: int, change: float, window: int, delta: float) -> None:
         self.outliers, self.earliest, self.change, self.window = outliers, earliest, change, window
         self.delta = delta
         self.before: Tensor | None = None

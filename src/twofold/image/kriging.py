@@ -195,9 +195,7 @@ def held_out(residual: Tensor, trust: Tensor, *, folds: int, generator: torch.Ge
     return prediction
 
 
-def predicted(
-    residual: Tensor, trust: Tensor, noise: Tensor, start: Tensor | None = None
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+def predicted(residual: Tensor, trust: Tensor, noise: Tensor, start: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Predict each entry of the field from all trusted entries.
 
     Parameters

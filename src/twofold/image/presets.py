@@ -100,7 +100,7 @@ class Preset:
 PRESETS = {
     preset.name: preset
     for preset in (
-        Preset("fast", shrink=2, identify_steps=100, polish_steps=60, revisions=3, final_revisions=3),
+        Preset("fast", shrink=2, identify_steps=100, polish_steps=60, revisions=3),
         Preset("balanced", n_small=2),
         Preset("best", n_networks=3, n_small=6),
         Preset("paper", published=True, width=128, skip=4, identify_steps=150_000, polish_steps=0, learning_rate=1.0),
