@@ -56,3 +56,55 @@ def conjugate_gradients(
         square, previous = float((residual * residual).sum()), square
         direction = torch.add(residual, direction, alpha=square / previous)
     return x, n_steps
+
+
+def preconditioned(
+    difference: Callable[[Tensor], Tensor], inverse: Callable[[Tensor], Tensor], right: Tensor,
+    start: tuple[Tensor, Tensor], *, tol: float, max_steps: int,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Solve (M + D)·x = right with the preconditioner M, of which only M⁻¹ is at hand.
+
+    M·direction is kept beside each direction, so that a step takes one application of M⁻¹ and one of D.
+
+    Parameters
+    ----------
+    difference, inverse : callable
+        D and M⁻¹: linear and symmetric, M and M + D positive definite.
+    right : Tensor
+    start : tuple (x, M·x)
+    tol : float
+        Residual that is good enough in the norm √(r·M⁻¹·r), relative to the first.
+    max_steps : int
+
+    Returns
+    -------
+    x, Mx : Tensor
+
+    Examples
+    --------
+    >>> zero = torch.zeros(2)
+    >>> x, Mx = preconditioned(
+    ...     lambda x: 3 * x, lambda r: r, torch.tensor([4.0, 8.0]), (zero, zero), tol=1e-6, max_steps=5
+    ... )
+    >>> x, Mx
+    (tensor([1., 2.]), tensor([1., 2.]))
+    """
+    x, Mx = start
+    residual = right - Mx - difference(x)
+    better = inverse(residual)
+    direction, image = better, residual  # image = M·direction
+    square = float((residual * better).sum())
+    enough = tol * tol * square
+    for _ in range(max_steps):
+        mapped = image + difference(direction)
+        curvature = float((direction * mapped).sum())
+        if square <= enough or curvature <= 0.0:
+            break
+        length = square / curvature
+        x, Mx = torch.add(x, direction, alpha=length), torch.add(Mx, image, alpha=length)
+        residual = torch.add(residual, mapped, alpha=-length)
+        better = inverse(residual)
+        square, previous = float((residual * better).sum()), square
+        direction = torch.add(better, direction, alpha=square / previous)
+        image = torch.add(residual, image, alpha=square / previous)
+    return x, Mx

@@ -46,7 +46,7 @@ def test_it_fills_better_than_the_closest_fit(name: str) -> None:
         image = torch.where(good > 0, y, smooth + predicted(y - smooth, good, none)[0])
         return psnr(truth.numpy(), image.clamp(0, 1).numpy())
 
-    smooth, _ = chosen(fitted.x, fitted.first, y, good, withheld, foretold, noisy=False)
+    smooth, _ = chosen(fitted.x, fitted.first, y, good, withheld, foretold)
     assert score(smooth) > score(fitted.x) + 0.2
     assert score(smooth) > score(fitted.first) + 0.2
 
@@ -60,12 +60,12 @@ def test_the_choice_that_foretells_lonely_entries_is_taken_whatever_strokes_say(
     withheld[:, 20, :] = True
     y, good = truth.clone(), torch.ones(2, 40, 40)
     y[:, 20] = x[:, 20]  # there the closest fit is right
-    fit, prediction = chosen(x, first, y, good, withheld, lambda fit: fit, noisy=False)
+    fit, prediction = chosen(x, first, y, good, withheld, lambda fit: fit)
     torch.testing.assert_close(fit, truth)  # 0.4 of the way back, not blurred
     assert prediction is fit
-    torch.testing.assert_close(chosen(x, first, x, good, withheld, lambda fit: fit, noisy=False)[0], x)
+    torch.testing.assert_close(chosen(x, first, x, good, withheld, lambda fit: fit)[0], x)
     soft = blurred(x, 1.2)
-    torch.testing.assert_close(chosen(x, x, soft, good, withheld, lambda fit: fit, noisy=False)[0], soft)
+    torch.testing.assert_close(chosen(x, x, soft, good, withheld, lambda fit: fit)[0], soft)
 
 
 def test_outliers_among_the_withheld_have_no_say() -> None:
@@ -74,7 +74,7 @@ def test_outliers_among_the_withheld_have_no_say() -> None:
     withheld[:, 5::10, 5::10] = True
     y, good = truth.clone(), torch.ones(1, 40, 40)
     y[:, 5, 5::10], good[:, 5, 5::10] = 1.0, 0.0
-    fit, _ = chosen(truth, torch.ones_like(truth), y, good, withheld, lambda fit: fit, noisy=False)
+    fit, _ = chosen(truth, torch.ones_like(truth), y, good, withheld, lambda fit: fit)
     torch.testing.assert_close(fit, truth)
 
 

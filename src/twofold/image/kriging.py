@@ -5,9 +5,15 @@ field: what is left are edges and texture, strongly correlated between neighbour
 channels. Its covariance is estimated from the trusted entries, and the field is predicted everywhere from them:
 
     C(d) = masked autocovariance at the displacement d, tapered by exp(−‖d‖²/2·radius²), made positive
-    ê    = C·√w·a,     (√w·C·√w + noise·I)·a = √w·e        (conjugate gradients; C·v by fast Fourier transforms)
+    ê    = C·√w·a,     (√w·C·√w + nugget·I)·a = √w·e       or       (C⁻¹ + W/nugget)·ê = W·e/nugget
 
-A trust w < 1 stands for an observation whose noise variance is noise/w. Statisticians call it regression kriging.
+A trust w < 1 stands for an observation whose noise variance is nugget/w. Statisticians call it regression kriging.
+
+Both systems are solved by conjugate gradients, where C·v and (C⁻¹ + I/nugget)⁻¹·v are fast Fourier transforms. The
+left one settles in a few steps where the field is strong; what is left of it, where entries are half trusted, takes
+hundreds. The right one, preconditioned by what would be so if all entries were trusted, is slow with large holes and
+quick with the rest: it goes on from where the left one is. After seven steps and eight the error at held-out entries
+is within 1% of the solution's, with 30% to 90% of the entries trusted; the left one alone takes thirty.
 
 Dense noise is what no neighbour foretells: the level that the field's spectrum has at fine frequencies in any
 combination of channels, and that its variance has everywhere in the image. Where it is a large part of the residual,
@@ -25,23 +31,26 @@ import torch.nn.functional as F
 from scipy.fft import next_fast_len
 from torch import Tensor
 
-from twofold.conjugate import conjugate_gradients
+from twofold.conjugate import conjugate_gradients, preconditioned
 from twofold.image.hermitian import eigen
 
 RADIUS = 3.0  # of the covariance taper, pixels
-NOISE = 1e-2  # variance relative to the field's: keeps the system well conditioned
+NUGGET = 0.03  # variance relative to the field's: what covariance does not tell of the picture, and good conditioning
 TOGETHER = 4  # channels at most whose common covariance is used: its size grows with their square
 LEAST_NOISE = 7 / 255  # standard deviation; cameras' and scanners' own noise is less, and part of the picture
 MOSTLY_NOISE = (0.6, 0.25)  # share of the residual's variance from which on noise is taken off, in one and in several
 # channels; less might be fine texture, which channels share
+PREFERENCE = (
+    1.02  # of two trusts the later one is taken where the squared error of the earlier one is so much larger:
+)
+# the later one has decided before now whose error counts
 UNCLIPPED = (0.1, 0.9)  # where noise reaches neither end of the value range
 _FINE = 0.25  # cycles per pixel, along rows and columns, from which on a frequency is fine
 _QUIET, _NORMAL = 0.05, -1.645  # quantile of the quietest patches, and where a normal variable has it
 _PATCH = 16  # pixels, their side
 _FLOOR = 1e-4  # of the spectrum, relative to its mean
 _MARGIN = 16  # pixels beyond the image, so that opposite borders do not meet: the taper is below 1e-6 there
-_MAX_ITER, _TOL = 30, 5e-3
-_AGAIN = 12  # steps from a start
+_STEPS, _TOL = (7, 8), 5e-3  # of conjugate gradients without and with a preconditioner
 
 
 class ResidualField:
@@ -70,19 +79,26 @@ class ResidualField:
     def __init__(self, residual: Tensor, trust: Tensor, noise: float = 0.0) -> None:
         self.shape = residual.shape[1:]
         self.padded = _padded(self.shape)
-        self.noise = noise
         power, axes = eigen(_spectrum(residual, trust, self.padded))
         power = power - noise**2
         power = power.clamp(min=_FLOOR * float(power.mean().clamp(min=1e-12)))
-        self.spectrum = ((axes * power)[:, None] * axes.conj()[None]).sum(2)
-        self.variance = float(power.mean())
+        self.nugget = max(NUGGET * float(power.mean()), noise**2)
+        self.covariance = _matrices(power, axes)
+        # (C⁻¹ + I/nugget)⁻¹
+        self.if_all_trusted = _matrices(power * (self.nugget / (power + self.nugget)), axes)
 
-    def _covariance_times(self, v: Tensor) -> Tensor:
+    def _times(self, matrices: Tensor, v: Tensor) -> Tensor:
         V = torch.fft.rfft2(v, s=self.padded)
-        product = self.spectrum[:, 0] * V[0]
-        for column, of_channel in zip(self.spectrum.unbind(1)[1:], V[1:], strict=True):
+        product = matrices[:, 0] * V[0]
+        for column, of_channel in zip(matrices.unbind(1)[1:], V[1:], strict=True):
             product.addcmul_(column, of_channel)  # a product of all at once takes twice as long
-        return torch.fft.irfft2(product, s=self.padded)[:, : self.shape[0], : self.shape[1]]
+        return torch.fft.irfft2(product, s=self.padded)
+
+    def _inside(self, v: Tensor) -> Tensor:
+        return v[:, : self.shape[0], : self.shape[1]]
+
+    def _in_margin(self, v: Tensor) -> Tensor:
+        return F.pad(v, (0, self.padded[1] - self.shape[1], 0, self.padded[0] - self.shape[0]))
 
     def predict(self, residual: Tensor, trust: Tensor, start: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The best linear prediction of the field from ``residual`` where ``trust`` is positive.
@@ -90,22 +106,36 @@ class ResidualField:
         Parameters
         ----------
         residual, trust : Tensor of shape (C, H, W)
-        start : Tensor of shape (C, H, W), optional
-            a of a similar residual, from which the conjugate gradients start. None: zero.
+        start : Tensor, optional
+            The dual of a similar residual. None: not known.
 
         Returns
         -------
-        prediction, a : Tensor of shape (C, H, W)
+        prediction : Tensor of shape (C, H, W)
+        dual : Tensor
+            C⁻¹·prediction, beyond the image as well.
         """
-        nugget = max(NOISE * self.variance, self.noise**2)
-        root = trust.sqrt()
+        if start is None:
+            root = trust.sqrt()
 
-        def system(a: Tensor) -> Tensor:
-            return torch.addcmul(nugget * a, root, self._covariance_times(root * a))
+            def system(a: Tensor) -> Tensor:
+                return torch.addcmul(self.nugget * a, root, self._inside(self._times(self.covariance, root * a)))
 
-        steps = _MAX_ITER if start is None else _AGAIN
-        a, _ = conjugate_gradients(system, root * residual, tol=_TOL, max_steps=steps, start=start)
-        return self._covariance_times(root * a), a
+            a, _ = conjugate_gradients(system, root * residual, tol=_TOL, max_steps=_STEPS[0])
+            start = self._in_margin(root * a)
+        x = self._times(self.covariance, start)
+        lack = (self._in_margin(trust) - 1) / self.nugget
+        x, Mx = preconditioned(
+            lambda v: lack * v, lambda v: self._times(self.if_all_trusted, v),
+            self._in_margin(trust * residual) / self.nugget, (x, start + x / self.nugget), tol=_TOL,
+            max_steps=_STEPS[1],
+        )  # fmt: skip
+        return self._inside(x), Mx - x / self.nugget
+
+
+def _matrices(values: Tensor, axes: Tensor) -> Tensor:
+    """Those with these eigenvalues and eigenvectors."""
+    return ((axes * values)[:, None] * axes.conj()[None]).sum(2)
 
 
 def dense_noise(residual: Tensor, trust: Tensor) -> float:
@@ -167,14 +197,20 @@ def _taper(like: Tensor, padded: list[int]) -> Tensor:
     return torch.exp(-(rows[:, None] ** 2 + columns[None] ** 2) / (2 * RADIUS**2))
 
 
-def held_out(residual: Tensor, trust: Tensor, *, folds: int, generator: torch.Generator) -> Tensor:
+def held_out(
+    residual: Tensor, trusts: Sequence[Tensor], good: Tensor, *, folds: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """Predict each entry of the field from the trusted entries of the other folds only.
 
     An entry that is not trusted is predicted as well, from one of the same subsets.
 
     Parameters
     ----------
-    residual, trust : Tensor of shape (C, H, W)
+    residual : Tensor of shape (C, H, W)
+    trusts : sequence of Tensors of shape (C, H, W)
+        That one is taken by which the first fold is foretold best.
+    good : Tensor of shape (C, H, W)
+        Weight of each entry's error in that.
     folds : int
         Number of random subsets that are held out in turn.
     generator : torch.Generator
@@ -182,20 +218,31 @@ def held_out(residual: Tensor, trust: Tensor, *, folds: int, generator: torch.Ge
 
     Returns
     -------
-    Tensor of shape (C, H, W)
+    prediction, trust : Tensor of shape (C, H, W)
     """
     fold = torch.randint(folds, residual.shape, generator=generator).to(residual.device)
-    prediction = torch.zeros_like(residual)
+    prediction, chosen = torch.zeros_like(residual), torch.zeros_like(residual)
     for some in _groups(residual):
-        field = ResidualField(residual[some], trust[some])
-        for k in range(folds):
+        e, out = residual[some], fold[some] == 0
+        tried = []
+        for number, candidate in enumerate(trusts):
+            trust = candidate[some]
+            field = ResidualField(e, trust)
+            foretold, _ = field.predict(e, trust * ~out)
+            misfit = float((good[some] * (e - foretold) ** 2 * out).sum())
+            tried.append((misfit * PREFERENCE**number, number, trust, field, foretold))
+        _, _, trust, field, foretold = min(tried)
+        chosen[some], prediction[some] = trust, foretold * out
+        for k in range(1, folds):
             out = fold[some] == k
-            foretold, _ = field.predict(residual[some], trust[some] * ~out)
-            prediction[some] += torch.where(out, foretold, 0.0)
-    return prediction
+            foretold, _ = field.predict(e, trust * ~out)
+            prediction[some] += foretold * out
+    return prediction, chosen
 
 
-def predicted(residual: Tensor, trust: Tensor, noise: Tensor, start: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def predicted(
+    residual: Tensor, trust: Tensor, noise: Tensor, start: Sequence[Tensor] | None = None
+) -> tuple[Tensor, list[Tensor]]:
     """Predict each entry of the field from all trusted entries.
 
     Parameters
@@ -204,18 +251,20 @@ def predicted(residual: Tensor, trust: Tensor, noise: Tensor, start: Tensor | No
     noise : Tensor of shape (C,)
         Standard deviation of dense noise (:func:`noise_of`). Where it is not zero it is left out of the prediction of
         trusted entries; elsewhere they are predicted as they are.
-    start : Tensor of shape (C, H, W), optional
-        a of a similar residual with the same trust.
+    start : sequence of Tensors, optional
+        What came beside the prediction for a similar residual with the same trust.
 
     Returns
     -------
-    prediction, a : Tensor of shape (C, H, W)
+    prediction : Tensor of shape (C, H, W)
+    dual : list of Tensors
     """
-    prediction, dual = torch.zeros_like(residual), torch.zeros_like(residual)
-    for some in _groups(residual):
+    prediction, dual = torch.zeros_like(residual), []
+    for k, some in enumerate(_groups(residual)):
         e, w = residual[some], trust[some]
         field = ResidualField(e, w, float(noise[some].max()))
-        prediction[some], dual[some] = field.predict(e, w, None if start is None else start[some])
+        prediction[some], of_group = field.predict(e, w, None if start is None else start[k])
+        dual.append(of_group)
     return prediction, dual
 
 

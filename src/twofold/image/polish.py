@@ -32,9 +32,11 @@ from twofold.models.network import NetworkSignal
 from twofold.outliers import Polarity
 from twofold.problem import Problem
 
-# Standard deviation of a good observation: relative to the prediction's local error, and at the least. One number for
-# all is too large for smooth pictures, whose small errors tell outliers, or too small for sharp ones.
-_DEVIATION, _LEAST_DEVIATION = 0.2, 0.005
+# Standard deviation of a good observation, relative to the prediction's local error, which is taken for at least so
+# much. The first one trusts doubtful entries more: better for sharp edges, whose entries look doubtful, and worse for
+# rough texture, in which outliers hide. Held-out entries tell which.
+_DEVIATIONS, _LEAST_ERROR = (0.7, 0.35), 0.0144
+_ALIKE = 0.005  # mean difference of two trusts between which nothing is to be chosen
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class DecidedOutliers:
         self.folds, self.generator, self.overlay, self.impulses = folds, generator, overlay, impulses
         self.probability, self.withheld = probability, withheld
         self.s = torch.zeros_like(problem.values)
-        self.trust = (self.probability < 0.1).float()
+        self.trust = self.stricter = (self.probability < 0.1).float()
 
     def value(self) -> Tensor:
         """s."""
@@ -94,13 +96,15 @@ class DecidedOutliers:
         """What the next decisions depend on."""
         return {
             "probability": self.probability, "s": self.s, "trust": self.trust,
+            "stricter": self.stricter.clone(),  # no two tensors of a file may be one
             "generator": self.generator.get_state(),
         }  # fmt: skip
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Take up a state."""
         y = self.problem.values
-        self.probability, self.s, self.trust = (state[name].to(y) for name in ("probability", "s", "trust"))
+        names = ("probability", "s", "trust", "stricter")
+        self.probability, self.s, self.trust, self.stricter = (state[name].to(y) for name in names)
         self.generator.set_state(state["generator"])
 
     def revise(self, x: Tensor) -> None:
@@ -110,18 +114,22 @@ class DecidedOutliers:
         self.s = torch.where(self.probability > 0.5, y - prediction, 0.0)
         if self.problem.observed is not None:
             self.s *= self.problem.observed
-        # An entry that may be an outlier is a noisy observation: its variance is deviation² + P·(y − prediction)².
         error = (y - prediction).abs()
-        deviation = (_DEVIATION * local_error(error, 1 - self.probability)).clamp(min=_LEAST_DEVIATION)
-        deviation = deviation.maximum(self._noise(x)[:, None, None])
-        self.trust = (1 - self.probability) / (1 + self.probability * (error / deviation) ** 2)
-        self.trust *= ~own  # other content says nothing about what is beside it
+        noise = self._noise(x)[:, None, None]
+        # Other content says nothing about what is beside it.
+        self.trust, self.stricter = (~own * trust_in(self.probability, error, noise, d) for d in _DEVIATIONS)
 
     def predicted(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """What each entry should be, by the network's image and the other entries that are trusted; and where only
-        the other entries of its line are asked (:mod:`twofold.image.borders`)."""
+        the other entries of its line are asked (:mod:`twofold.image.borders`). From now on entries are trusted as was
+        best for that."""
         y, x = self.problem.values, self.problem.measured(x)
-        prediction = x + held_out(y - x, self.trust, folds=self.folds, generator=self.generator)
+        alike = float((self.trust - self.stricter).mean()) < _ALIKE
+        trusts = [self.stricter] if alike else [self.trust, self.stricter]
+        missed, self.trust = held_out(
+            y - x, trusts, 1 - self.probability, folds=self.folds, generator=self.generator
+        )  # fmt: skip
+        self.stricter, prediction = self.trust, x + missed
         if self.problem.operator is not None:
             return prediction, torch.zeros_like(y, dtype=torch.bool)
         prediction, own = along_borders(y, prediction, self._unmarked(1 - self.probability))
@@ -210,7 +218,31 @@ class DecidedOutliers:
             smooth = smooth_fit(x, first, *UNTOLD)
             return smooth, smooth
         foretold = self._filler(~self.withheld, noise, own)
-        return chosen(x, first, self.problem.values, good, self.withheld, foretold, noisy=bool(noise.any()))
+        return chosen(x, first, self.problem.values, good, self.withheld, foretold)
+
+
+def trust_in(P: Tensor, error: Tensor, noise: Tensor, relative: float) -> Tensor:
+    """An entry that may be an outlier is a noisy observation: (1 − P)·d²/(d² + P·error²), d a good one's deviation.
+
+    Parameters
+    ----------
+    P, error : Tensor of shape (C, H, W)
+        P(outlier), and |y − prediction|.
+    noise : Tensor of shape (C, 1, 1)
+        Standard deviation of dense noise: the least d.
+    relative : float
+        d, in units of the local error.
+
+    Returns
+    -------
+    Tensor of shape (C, H, W), in [0, 1]
+
+    >>> P, zero = torch.tensor([[[0.0, 0.5, 1.0]]]), torch.zeros(1, 1, 1)
+    >>> trust_in(P, torch.full((1, 1, 3), 0.02), zero, 1.0)
+    tensor([[[1.0000, 0.3333, 0.0000]]])
+    """
+    d = (relative * local_error(error, 1 - P, floor=_LEAST_ERROR)).maximum(noise)
+    return (1 - P) / (1 + P * (error / d) ** 2)
 
 
 def cool_down(step: int, n_steps: int, top: float) -> float:

@@ -24,11 +24,8 @@ from torch import Tensor
 from twofold.image.windows import sum_around
 from twofold.image.withheld import misfit
 
-SIGMAS = (0.0, 0.6, 0.85, 1.2, 1.7)
-"""Pixels."""
-
-WIDE = (2.4, 3.4)
-"""As well where there is dense noise, of which the network fits a part."""
+SIGMAS = (0.0, 0.6, 0.85, 1.2, 1.7, 2.4, 3.4)
+"""Pixels. The widest are for smooth pictures of which little is known, and for dense noise."""
 
 BACKS = (0.2, 0.0, 0.4)
 """The first one while σ is chosen."""
@@ -46,8 +43,7 @@ def smooth_fit(x: Tensor, first: Tensor, back: float, sigma: float) -> Tensor:
 
 
 def chosen(
-    x: Tensor, first: Tensor, y: Tensor, good: Tensor, withheld: Tensor, foretold: Callable[[Tensor], Tensor],
-    *, noisy: bool,
+    x: Tensor, first: Tensor, y: Tensor, good: Tensor, withheld: Tensor, foretold: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """The smooth fit whose prediction of lonely withheld entries is best, and that prediction.
 
@@ -63,8 +59,6 @@ def chosen(
     withheld : bool Tensor of shape (C, H, W)
     foretold : callable
         From a smooth fit to a prediction without the withheld entries.
-    noisy : bool
-        Whether there is dense noise.
     """
     told = alone(withheld)
 
@@ -74,7 +68,7 @@ def chosen(
         return misfit(prediction, y, good, told), sigma, fit, prediction
 
     best = tried(BACKS[0], SIGMAS[0])
-    for sigma in (*SIGMAS[1:], *WIDE) if noisy else SIGMAS[1:]:
+    for sigma in SIGMAS[1:]:
         new = tried(BACKS[0], sigma)
         if new[0] >= best[0]:
             break
