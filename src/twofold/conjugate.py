@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -91,20 +92,20 @@ def preconditioned(
     """
     x, Mx = start
     residual = right - Mx - difference(x)
-    better = inverse(residual)
-    direction, image = better, residual  # image = M·direction
-    square = float((residual * better).sum())
-    enough = tol * tol * square
-    for _ in range(max_steps):
+    direction = image = torch.zeros_like(right)  # image = M·direction
+    previous, enough = math.inf, 0.0
+    for step in range(max_steps):
+        better = inverse(residual)
+        square = float((residual * better).sum())
+        if step == 0:
+            enough = tol * tol * square
+        direction = torch.add(better, direction, alpha=square / previous)
+        image = torch.add(residual, image, alpha=square / previous)
         mapped = image + difference(direction)
         curvature = float((direction * mapped).sum())
         if square <= enough or curvature <= 0.0:
             break
-        length = square / curvature
+        length, previous = square / curvature, square
         x, Mx = torch.add(x, direction, alpha=length), torch.add(Mx, image, alpha=length)
         residual = torch.add(residual, mapped, alpha=-length)
-        better = inverse(residual)
-        square, previous = float((residual * better).sum()), square
-        direction = torch.add(better, direction, alpha=square / previous)
-        image = torch.add(residual, image, alpha=square / previous)
     return x, Mx

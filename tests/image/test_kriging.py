@@ -82,9 +82,7 @@ def test_the_trust_that_foretells_held_out_entries_best_is_taken() -> None:
         prediction, trust = held_out(spoiled, trusts, right, folds=4, generator=torch.Generator().manual_seed(0))
         assert torch.equal(trust, right)
         assert float((prediction - e).abs().mean()) < 0.5 * float(e.abs().mean())
-    _, trust = held_out(
-        e, [right, right.clone() * (1 - 1e-6)], right, folds=4, generator=torch.Generator().manual_seed(0)
-    )
+    _, trust = held_out(e, [right, right * (1 - 1e-6)], right, folds=4, generator=torch.Generator().manual_seed(0))
     assert torch.equal(trust, right)  # as good: the first
 
 

@@ -114,10 +114,10 @@ class DecidedOutliers:
         self.s = torch.where(self.probability > 0.5, y - prediction, 0.0)
         if self.problem.observed is not None:
             self.s *= self.problem.observed
-        error = (y - prediction).abs()
-        noise = self._noise(x)[:, None, None]
+        P, error, noise = self.probability, (y - prediction).abs(), self._noise(x)[:, None, None]
+        local = local_error(error, 1 - P, floor=_LEAST_ERROR)
         # Other content says nothing about what is beside it.
-        self.trust, self.stricter = (~own * trust_in(self.probability, error, noise, d) for d in _DEVIATIONS)
+        self.trust, self.stricter = (~own * trust_in(P, error, (d * local).maximum(noise)) for d in _DEVIATIONS)
 
     def predicted(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """What each entry should be, by the network's image and the other entries that are trusted; and where only
@@ -221,27 +221,21 @@ class DecidedOutliers:
         return chosen(x, first, self.problem.values, good, self.withheld, foretold)
 
 
-def trust_in(P: Tensor, error: Tensor, noise: Tensor, relative: float) -> Tensor:
-    """An entry that may be an outlier is a noisy observation: (1 − P)·d²/(d² + P·error²), d a good one's deviation.
+def trust_in(P: Tensor, error: Tensor, d: Tensor) -> Tensor:
+    """An entry that may be an outlier is a noisy observation: (1 − P)·d²/(d² + P·error²).
 
     Parameters
     ----------
-    P, error : Tensor of shape (C, H, W)
-        P(outlier), and |y − prediction|.
-    noise : Tensor of shape (C, 1, 1)
-        Standard deviation of dense noise: the least d.
-    relative : float
-        d, in units of the local error.
+    P, error, d : Tensor of shape (C, H, W)
+        P(outlier), |y − prediction|, and the standard deviation of a good observation.
 
     Returns
     -------
     Tensor of shape (C, H, W), in [0, 1]
 
-    >>> P, zero = torch.tensor([[[0.0, 0.5, 1.0]]]), torch.zeros(1, 1, 1)
-    >>> trust_in(P, torch.full((1, 1, 3), 0.02), zero, 1.0)
-    tensor([[[1.0000, 0.3333, 0.0000]]])
+    >>> trust_in(torch.tensor([0.0, 0.5, 1.0]), torch.tensor(0.02), torch.tensor(0.02))
+    tensor([1.0000, 0.3333, 0.0000])
     """
-    d = (relative * local_error(error, 1 - P, floor=_LEAST_ERROR)).maximum(noise)
     return (1 - P) / (1 + P * (error / d) ** 2)
 
 
