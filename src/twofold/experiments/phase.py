@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from twofold.benchmarks.cases import Cell, Facts, Record
 from twofold.experiments.dynamics import follow
 from twofold.experiments.experiment import Check, Choice, Drawn, Experiment
+from twofold.experiments.program import convex_solution
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -111,14 +112,7 @@ def l1(Y: Array, n_columns: int, rate: float) -> Array:
 
 
 def _sensing(settings: Mapping[str, Any], trial: int) -> tuple[Array, dict[str, Any]]:
-    import torch
-
-    from twofold.history import History
-    from twofold.matrix.sensing.convex import pursue
     from twofold.matrix.sensing.recover import recover_low_rank
-    from twofold.matrix.sensing.scales import alpha_of_pull, sign_pull
-    from twofold.operators import LinearMap
-    from twofold.problem import Problem
 
     n, rank, m = settings["n"], settings["rank"], settings["m"]
     rng = np.random.default_rng([n, rank, m, trial])
@@ -128,15 +122,10 @@ def _sensing(settings: Mapping[str, Any], trial: int) -> tuple[Array, dict[str, 
     wrong = rng.choice(m, round(WRONG * m), replace=False)
     y[wrong] += 10 * np.abs(y).mean() * rng.standard_normal(len(wrong))
 
-    def program() -> Array:
-        norm = float(np.linalg.norm(A, 2))
-        operator = LinearMap.from_matrix(torch.from_numpy(A / norm), (n, n))
-        problem = Problem(torch.from_numpy(y), None, operator)
-        alpha = alpha_of_pull(sign_pull(operator, problem.values, torch.Generator().manual_seed(0)), (n, n))
-        found = pursue(problem, (n, n), alpha=alpha, tol=1e-7, max_iter=3000, history=History())
-        return ((found.P * found.sigma) @ found.Q.T).numpy() / norm
-
-    return X, {ACTS: lambda: np.asarray(recover_low_rank(y, A, (n, n), certify=False).low_rank), PROGRAM: program}
+    return X, {
+        ACTS: lambda: np.asarray(recover_low_rank(y, A, (n, n), certify=False).low_rank),
+        PROGRAM: lambda: convex_solution(A, y, n, tol=1e-7, max_iter=3000)[0],
+    }
 
 
 def of_kind(records: Sequence[Record], kind: str) -> list[Record]:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from twofold.benchmarks.cases import Cell, Facts, Record
 from twofold.experiments.dynamics import follow
 from twofold.experiments.experiment import Check, Choice, Drawn, Experiment
+from twofold.experiments.program import convex_solution
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -129,25 +130,12 @@ def complementarity(A: Array, X: Array, s: Array, alpha: float) -> float:
 
 
 def semidefinite_program(A: Array, y: Array, alpha: float) -> tuple[Array, Array, float]:
-    """(X, s, objective) of the convex program for any A_i, by twofold's own solver; its duality gap is below 1e-9."""
-    import torch
-
-    from twofold.history import History
-    from twofold.matrix.sensing.convex import pursue
-    from twofold.operators import LinearMap
-    from twofold.problem import Problem
-
-    m, n = A.shape[:2]
-    flat = A.reshape(m, n * n)
-    norm = float(np.linalg.norm(flat, 2))
-    problem = Problem(torch.from_numpy(y), None, LinearMap.from_matrix(torch.from_numpy(flat / norm), (n, n)))
-    # A(X) = (A/norm)(norm·X): the program in norm·X has the weight norm/alpha.
-    solved = pursue(
-        problem, (n, n), alpha=alpha / norm, tol=1e-9, max_iter=50_000, symmetric=True, history=History()
-    )  # fmt: skip
-    if not solved.converged:
-        raise RuntimeError(f"convex program: duality gap {solved.gap:.1e}")
-    X = ((solved.P * solved.sigma) @ solved.Q.T).numpy() / norm
+    """(X, s, objective) of the convex program for any A_i, to a duality gap of 1e-9."""
+    flat = A.reshape(len(A), -1)
+    tol = 1e-9
+    X, gap = convex_solution(flat, y, A.shape[1], alpha=alpha, tol=tol, max_iter=50_000, symmetric=True)
+    if gap > tol:
+        raise RuntimeError(f"convex program: duality gap {gap:.1e}")
     s = y - flat @ X.ravel()
     return X, s, float(np.trace(X) + np.abs(s).sum() / alpha)
 
