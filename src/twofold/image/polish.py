@@ -183,7 +183,7 @@ class DecidedOutliers:
         kept = (1 - self.probability) * (level == 0)
         squared = squared - level**2
         good = torch.where(level == 0, (1 - kept) ** 2 * (y - fill) ** 2, squared)
-        bad = squared + kept**2 * (y - fill) ** 2
+        bad = squared + kept**2 * (y - prediction) ** 2  # the fill of an entry that is trusted was shown it
         return Restored(torch.lerp(fill, y, kept), P, torch.lerp(good, bad, P), float(noise.mean()))
 
     def _filler(self, shown: Tensor, noise: Tensor, own: Tensor) -> Callable[[Tensor], Tensor]:
