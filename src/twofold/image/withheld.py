@@ -8,9 +8,9 @@ network, and kriging from all others, make of them is compared with what was obs
 
 b is the local error, by which decisions are made: where the picture is rough, outliers hide and good entries are
 taken for outliers, and there the prediction errs more. Entries that are likely outliers count by what is left of
-them, 1 − P: among them are the good ones that nothing foretold. The second term is the risk of a wrong decision; of an
-entry that is kept, x̂ is there what the others foretell without it. Of a small image few entries are withheld, and a
-few sharp edges decide.
+them, 1 − P: among them are the good ones that nothing foretold. The second term is the risk of a wrong decision; of
+an entry that is kept, x̂ is there what the others foretell without it. Of a small image few entries are withheld, and
+a few sharp edges decide.
 """
 
 from __future__ import annotations
