@@ -67,10 +67,10 @@ def test_the_prediction_is_the_solution_of_the_dense_system(monkeypatch: pytest.
 def test_a_dual_is_where_the_next_one_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     e = smooth_field(3, 24, 20)
     trust = half_trusted(e)
-    found, dual = predicted(e, trust, torch.zeros(3))
+    found, dual = predicted(e, trust, trust, torch.zeros(3))
     monkeypatch.setattr(kriging, "_STEPS", (0, 0))
-    torch.testing.assert_close(predicted(e, trust, torch.zeros(3), dual)[0], found, rtol=1e-3, atol=1e-3)
-    assert not torch.allclose(predicted(e, trust, torch.zeros(3))[0], found, atol=0.1)
+    torch.testing.assert_close(predicted(e, trust, trust, torch.zeros(3), dual)[0], found, rtol=1e-3, atol=1e-3)
+    assert not torch.allclose(predicted(e, trust, trust, torch.zeros(3))[0], found, atol=0.1)
 
 
 def test_the_trust_that_foretells_held_out_entries_best_is_taken() -> None:

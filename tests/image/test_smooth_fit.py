@@ -40,10 +40,10 @@ def test_it_fills_better_than_the_closest_fit(name: str) -> None:
     none = torch.zeros(3)
 
     def foretold(smooth: Tensor) -> Tensor:
-        return smooth + predicted(y - smooth, good * ~withheld, none)[0]
+        return smooth + predicted(y - smooth, good * ~withheld, good * ~withheld, none)[0]
 
     def score(smooth: Tensor) -> float:
-        image = torch.where(good > 0, y, smooth + predicted(y - smooth, good, none)[0])
+        image = torch.where(good > 0, y, smooth + predicted(y - smooth, good, good, none)[0])
         return psnr(truth.numpy(), image.clamp(0, 1).numpy())
 
     smooth, _ = chosen(fitted.x, fitted.first, y, good, withheld, foretold)

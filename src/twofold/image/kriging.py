@@ -38,7 +38,7 @@ RADIUS = 3.0  # of the covariance taper, pixels
 NUGGET = 0.03  # variance relative to the field's: what covariance does not tell of the picture, and good conditioning
 TOGETHER = 4  # channels at most whose common covariance is used: its size grows with their square
 LEAST_NOISE = 7 / 255  # standard deviation; cameras' and scanners' own noise is less, and part of the picture
-MOSTLY_NOISE = (0.6, 0.25)  # share of the residual's variance from which on noise is taken off, in one and in several
+MOSTLY_NOISE = (0.7, 0.25)  # share of the residual's variance from which on noise is taken off, in one and in several
 # channels; less might be fine texture, which channels share
 UNCLIPPED = (0.1, 0.9)  # where noise reaches neither end of the value range
 # Of two trusts the later one is taken where the squared error of the earlier one is so much larger: the later one has
@@ -240,13 +240,16 @@ def held_out(
 
 
 def predicted(
-    residual: Tensor, trust: Tensor, noise: Tensor, start: Sequence[Tensor] | None = None
+    residual: Tensor, trust: Tensor, good: Tensor, noise: Tensor, start: Sequence[Tensor] | None = None
 ) -> tuple[Tensor, list[Tensor]]:
     """Predict each entry of the field from all trusted entries.
 
     Parameters
     ----------
     residual, trust : Tensor of shape (C, H, W)
+    good : Tensor of shape (C, H, W)
+        P(inlier). Where there is dense noise the field's covariance is estimated with these weights: trust is less
+        for entries that are far off, which makes the field and its noise look smaller than they are.
     noise : Tensor of shape (C,)
         Standard deviation of dense noise (:func:`noise_of`). Where it is not zero it is left out of the prediction of
         trusted entries; elsewhere they are predicted as they are.
@@ -261,21 +264,24 @@ def predicted(
     prediction, dual = torch.zeros_like(residual), []
     for k, some in enumerate(_groups(residual)):
         e, w = residual[some], trust[some]
-        field = ResidualField(e, w, float(noise[some].max()))
+        level = float(noise[some].max())
+        field = ResidualField(e, good[some] if level > 0 else w, level)
         prediction[some], of_group = field.predict(e, w, None if start is None else start[k])
         dual.append(of_group)
     return prediction, dual
 
 
-def noise_of(y: Tensor, network: Tensor, trust: Tensor) -> Tensor:
+def noise_of(y: Tensor, network: Tensor, good: Tensor) -> Tensor:
     """Standard deviation of the dense noise in each channel of y, shape (C,).
 
     Parameters
     ----------
-    y, network, trust : Tensor of shape (C, H, W)
+    y, network : Tensor of shape (C, H, W)
         Observation and closest fit, in [0, 1]: the less of the picture is missed, the more its noise stands out.
+    good : Tensor of shape (C, H, W)
+        P(inlier): the weights with which the mean square has no bias.
     """
-    unclipped = trust * ((network > UNCLIPPED[0]) & (network < UNCLIPPED[1]))
+    unclipped = good * ((network > UNCLIPPED[0]) & (network < UNCLIPPED[1]))
     noise = y.new_zeros(len(y))
     for some in _groups(y):
         noise[some] = dense_noise((y - network)[some], unclipped[some])

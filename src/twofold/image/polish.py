@@ -107,14 +107,19 @@ class DecidedOutliers:
         self.probability, self.s, self.trust, self.stricter = (state[name].to(y) for name in names)
         self.generator.set_state(state["generator"])
 
-    def revise(self, x: Tensor) -> None:
-        """Decide anew, given the network's image; x is what it looks like in the measurements."""
+    def revise(self, x: Tensor, *, settled: bool = False) -> None:
+        """Decide anew, given the network's image; x is what it looks like in the measurements.
+
+        As long as the network is not ``settled`` many outliers are still hidden among the good entries and would pass
+        for noise: what is not trusted does not count as such.
+        """
         y, (prediction, own) = self.problem.values, self.predicted(x)
         self.probability = self._judged(prediction)
         self.s = torch.where(self.probability > 0.5, y - prediction, 0.0)
         if self.problem.observed is not None:
             self.s *= self.problem.observed
-        P, error, noise = self.probability, (y - prediction).abs(), self._noise(x)[:, None, None]
+        P, error = self.probability, (y - prediction).abs()
+        noise = self._noise(x, 1 - P if settled else self.trust)[:, None, None]
         local = local_error(error, 1 - P, floor=_LEAST_ERROR)
         # Other content says nothing about what is beside it.
         self.trust, self.stricter = (~own * trust_in(P, error, (d * local).maximum(noise)) for d in _DEVIATIONS)
@@ -149,10 +154,10 @@ class DecidedOutliers:
             reported=reported,
         )  # fmt: skip
 
-    def _noise(self, x: Tensor) -> Tensor:
+    def _noise(self, x: Tensor, good: Tensor) -> Tensor:
         """Standard deviation of the dense noise in each channel; behind an operator it is not looked for."""
         y = self.problem.values
-        return y.new_zeros(len(y)) if self.problem.operator is not None else noise_of(y, x, self.trust)
+        return y.new_zeros(len(y)) if self.problem.operator is not None else noise_of(y, x, good)
 
     def settled(self, x: Tensor, first: Tensor, n_revisions: int) -> Restored:
         """The image, given the network's at the end of act 2 and at its beginning, and how far it may be trusted.
@@ -162,7 +167,7 @@ class DecidedOutliers:
         """
         smooth = x if self.problem.operator is not None else self._smooth(x, first)
         for _ in range(n_revisions):
-            self.revise(smooth)
+            self.revise(smooth, settled=True)
         return self.restored(x, first, smooth)
 
     def restored(self, x: Tensor, first: Tensor, decided_by: Tensor) -> Restored:
@@ -173,7 +178,7 @@ class DecidedOutliers:
         if self.problem.operator is not None:
             image = corrected(x, y, self.trust, self.problem.operator)
             return Restored(image, P, torch.full_like(image, torch.nan), 0.0)
-        noise = self._noise(x)
+        noise = self._noise(x, 1 - self.probability)
         smooth, foretold = self._chosen(x, first, 1 - P, noise, own)
         squared = torch.full_like(y, torch.nan)
         if self.withheld is not None:
@@ -189,13 +194,13 @@ class DecidedOutliers:
     def _filler(self, shown: Tensor, noise: Tensor, own: Tensor) -> Callable[[Tensor], Tensor]:
         """From a smooth fit to what entries are filled with: the fit plus kriging of what it misses, or what the
         entry's line or frame says; by the entries that are shown."""
-        y, trust = self.problem.values, self.trust * shown
+        y, trust, not_bad = self.problem.values, self.trust * shown, (1 - self.probability) * shown
         value, on_frame = self._frame(shown)
         good, last = self._unmarked(torch.where(shown, 1 - self.probability, -1.0)), None
 
         def fill(smooth: Tensor) -> Tensor:
             nonlocal last  # fits that are tried one after the other miss nearly the same
-            missed, last = predicted(y - smooth, trust, noise, last)
+            missed, last = predicted(y - smooth, trust, not_bad, noise, last)
             found, _ = along_borders(y, smooth + missed, good, own)
             return torch.where(on_frame, value, found)
 
@@ -209,7 +214,8 @@ class DecidedOutliers:
 
     def _smooth(self, x: Tensor, first: Tensor) -> Tensor:
         _, own = along_borders(self.problem.values, x, self._unmarked(1 - self.probability))
-        smooth, _ = self._chosen(x, first, 1 - self.probability, self._noise(x), own)
+        good = 1 - self.probability
+        smooth, _ = self._chosen(x, first, good, self._noise(x, good), own)
         return smooth
 
     def _chosen(self, x: Tensor, first: Tensor, good: Tensor, noise: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:

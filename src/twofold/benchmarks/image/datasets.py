@@ -77,10 +77,10 @@ def corrupted(clean: Array, noise: str, level: float, seed: int) -> Picture:
     return Picture(clean, bytes_.reshape(clean.shape))
 
 
-def _with_gauss(clean: Array, level: float, rng: np.random.Generator) -> Picture:
+def _with_gauss(clean: Array, level: float, rng: np.random.Generator, *, strike: Callable[..., Array]) -> Picture:
     """Impulses on top of normal noise of ten grey levels."""
     rough = np.clip(np.rint(clean + rng.normal(0, 10, clean.shape)), 0, 255).astype(np.uint8)
-    noisy = datasets.salt_and_pepper(rough, level, random_state=rng)
+    noisy = strike(rough, level, random_state=rng)
     return Picture(clean, noisy, struck=noisy != rough)
 
 
@@ -114,7 +114,8 @@ NOISES: dict[str, Callable[[Array, float, np.random.Generator], Picture]] = {
     "dead and hot lines": lambda clean, level, rng: Picture(
         clean, datasets.dead_lines(clean, level, random_state=rng)
     ),
-    "salt and pepper on normal noise of 10/255": _with_gauss,
+    "salt and pepper on normal noise of 10/255": partial(_with_gauss, strike=datasets.salt_and_pepper),
+    "random values on normal noise of 10/255": partial(_with_gauss, strike=datasets.random_valued_impulse),
     "salt and pepper, a fifth missing": _with_missing,
 }
 
