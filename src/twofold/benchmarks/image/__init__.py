@@ -39,6 +39,7 @@ BENCHMARK = Benchmark(
         "seeds": "Other draws of the noise.",
         "steps": "No early stopping: three times the steps.",
         "width": "Networks of other widths, on the middle of the pictures.",
+        "chance": "Networks of two widths started with other seeds, on the middle of a picture: what chance does.",
         "prior": "Deep image priors with the same network, on the middle of the pictures.",
         "speed": "What each choice gives: one network, one thing changed at a time, on the middle of the pictures.",
     },

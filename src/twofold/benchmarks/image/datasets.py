@@ -45,6 +45,7 @@ def cases(choice: Choice) -> list[Case]:
         "seeds": _seeds,
         "steps": _steps,
         "width": _width,
+        "chance": _chance,
         "prior": _prior,
         "speed": _speed,
     }
@@ -183,6 +184,11 @@ def _width(choice: Choice) -> Iterator[Case]:
     for name in ("chelsea",) if choice.quick else FOUR:
         for noise, level in (("salt and pepper", 0.5), ("random values", 0.3)):
             yield _case("width", choice, name, noise, level, who.WIDTHS, crop=CROP)
+
+
+def _chance(choice: Choice) -> Iterator[Case]:
+    name = "chelsea" if choice.quick else "kodim03"
+    yield _case("chance", choice, name, "random values", 0.3, who.CHANCE, crop=CROP)
 
 
 def _prior(choice: Choice) -> Iterator[Case]:

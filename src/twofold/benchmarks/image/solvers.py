@@ -24,7 +24,9 @@ PRIOR_STEPS = 2000
 """Of deep image priors; their image is at its best before that, where it overfits at all."""
 
 
-def twofold_image(data: Picture, *, preset: str = "balanced", change: Change = AS_IT_IS, times: float = 1.0) -> Run:
+def twofold_image(
+    data: Picture, *, preset: str = "balanced", change: Change = AS_IT_IS, times: float = 1.0, seed: int = 0
+) -> Run:
     """twofold with a preset; with one thing changed, or so many times its steps, where that is what is asked."""
     from twofold.image.fitting import nominal_steps
     from twofold.image.presets import PRESETS
@@ -39,7 +41,7 @@ def twofold_image(data: Picture, *, preset: str = "balanced", change: Change = A
     def run() -> Answer:
         with change.during():
             solution = recover_image(
-                data.noisy, mask=data.mask, preset=chosen, steps=steps, device=data.device, **through
+                data.noisy, mask=data.mask, preset=chosen, steps=steps, seed=seed, device=data.device, **through
             )
         facts = {"status": solution.status.code, "steps": solution.n_steps}
         return Answer(solution, facts, "" if solution.status.success else str(solution.status))
@@ -93,6 +95,14 @@ LONGER = Solver("twofold, balanced, three times the steps", partial(twofold_imag
 WIDTHS = tuple(
     Solver(f"twofold, balanced, width {width}", partial(twofold_image, change=Change({"width": width})))
     for width in (16, 32, 64, 128)
+)
+CHANCE = tuple(
+    Solver(
+        f"twofold, balanced, width {width}, seed {seed}",
+        partial(twofold_image, change=Change({"width": width}), seed=seed),
+    )
+    for width in (64, 128)
+    for seed in (0, 10, 20)
 )
 CHANGED = tuple(
     Solver(
