@@ -11,7 +11,7 @@ GROUPS = {
     "matrix": ("headline", "grid", "hard", "noise", "missing", "rows", "sensing", "video", "phase"),
     "image": (
         "salt", "random", "own", "kinds", "operators", "clean", "presets", "seeds",
-        "steps", "width", "prior", "speed",
+        "steps", "width", "chance", "prior", "speed",
     ),
 }  # fmt: skip
 """Benchmark → names of its groups; here so that the help can list them at no cost."""
