@@ -213,8 +213,8 @@ class DecidedOutliers:
         return good if self.overlay is None else torch.where(self.overlay, -1.0, good)
 
     def _smooth(self, x: Tensor, first: Tensor) -> Tensor:
-        _, own = along_borders(self.problem.values, x, self._unmarked(1 - self.probability))
         good = 1 - self.probability
+        _, own = along_borders(self.problem.values, x, self._unmarked(good))
         smooth, _ = self._chosen(x, first, good, self._noise(x, good), own)
         return smooth
 
