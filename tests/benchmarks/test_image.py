@@ -98,7 +98,7 @@ MAY_BE_THE_SAME = (
 def test_one_thing_is_changed_for_the_time_of_a_run():
     picture = corrupted(CLEAN, "salt and pepper", 0.2, 0)
     unchanged = CHANGED[0].prepare(picture)().value.outlier_probability  # finer than the grey levels of the image
-    before = torch.optim.Adam, torch.channels_last, torch.get_num_threads(), network._bf16_helps, run.shared_steps
+    before = network.Adam, torch.channels_last, torch.get_num_threads(), network._bf16_helps, run.shared_steps
     for solver in CHANGED:
         if COMPILED in solver.name:
             continue  # takes a minute
@@ -108,7 +108,7 @@ def test_one_thing_is_changed_for_the_time_of_a_run():
         assert facts["psnr"] > 40, solver.name
         if solver is not CHANGED[0] and not any(name in solver.name for name in MAY_BE_THE_SAME):
             assert not np.array_equal(answer.value.outlier_probability, unchanged), solver.name
-    after = torch.optim.Adam, torch.channels_last, torch.get_num_threads(), network._bf16_helps, run.shared_steps
+    after = network.Adam, torch.channels_last, torch.get_num_threads(), network._bf16_helps, run.shared_steps
     assert before == after
 
 

@@ -12,6 +12,7 @@ import platform
 import torch
 from torch import Tensor, nn
 
+from twofold.models.adam import Adam
 from twofold.models.differences import variation_gradient
 from twofold.models.hourglass import Padding, SkipNetwork, scales_for
 from twofold.models.recorded import Recorded
@@ -105,9 +106,9 @@ class NetworkSignal:
             self._recorded = Recorded(network, self.input, self._precision())
         self.input_noise = input_noise
         self.smoothing = smoothing
-        self.optimizer: torch.optim.Optimizer
+        self.optimizer: torch.optim.Optimizer | Adam
         if adaptive:
-            self.optimizer = torch.optim.Adam(network.parameters(), betas=(0.9, 0.99), fused=device.type == "cuda")
+            self.optimizer = Adam(network.parameters(), betas=(0.9, 0.99), fused=device.type == "cuda")
         else:
             self.optimizer = torch.optim.SGD(network.parameters())
         self._generator = generator

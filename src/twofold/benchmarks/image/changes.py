@@ -36,7 +36,7 @@ def _optimizer(make: Callable[..., torch.optim.Optimizer], **options: Any) -> Co
     def instead(parameters: Any, betas: tuple[float, float], fused: bool) -> torch.optim.Optimizer:
         return make(parameters, **options)
 
-    return lambda: patch("torch.optim.Adam", instead)
+    return lambda: patch("twofold.models.network.Adam", instead)
 
 
 def _compiled() -> AbstractContextManager[Any]:
@@ -46,8 +46,6 @@ def _compiled() -> AbstractContextManager[Any]:
         "twofold.models.network.SkipNetwork", lambda *sizes, **options: torch.compile(make(*sizes, **options))
     )
 
-
-_ADAM = torch.optim.Adam
 
 AS_IT_IS = Change()
 
@@ -75,7 +73,7 @@ CHANGES = {
     ),
     "outliers not decided anew in act 2": Change({"revisions": 0}),
     "no total variation": Change({"smoothing": 0.0}),
-    "Adam, beta2 = 0.999": Change(during=_optimizer(_ADAM, betas=(0.9, 0.999))),
+    "Adam, beta2 = 0.999": Change(during=_optimizer(torch.optim.Adam, betas=(0.9, 0.999))),
     "NAdam": Change(during=_optimizer(torch.optim.NAdam, betas=(0.9, 0.99))),
     "RMSprop": Change(during=_optimizer(torch.optim.RMSprop, alpha=0.99)),
     "gradient steps with momentum, rate 1e-4": Change(

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import Adam  # whatever stands in its place while a change is measured
 
 from twofold.descent import Descended
 from twofold.image.polish import DecidedOutliers, polish
@@ -38,7 +37,7 @@ class MuonOfFilters(torch.optim.Optimizer):
         self._matrices = [torch.nn.Parameter(_matrix(p.detach())) for p in self._filters]
         self._parts: list[torch.optim.Optimizer] = [
             torch.optim.Muon(self._matrices, lr=lr, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"),
-            Adam([p for p in parameters if p.ndim != 4], lr=lr, betas=(0.9, 0.99)),
+            torch.optim.Adam([p for p in parameters if p.ndim != 4], lr=lr, betas=(0.9, 0.99)),
         ]
 
     @torch.no_grad()
