@@ -5,6 +5,8 @@ Such an entry was no outlier, or one that did no harm, however badly it was fore
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -60,7 +62,46 @@ def share_of(P: Tensor, known: Tensor) -> Tensor:
     return (P * known).sum() / known.sum().clamp(min=1)
 
 
-def common_nearby(y: Tensor, known: Tensor, share: float, P: Tensor, *, alone: bool = True) -> Tensor:
+class Neighbours:
+    """How many neighbours agree with each entry of an image: counted once, whoever is an outlier.
+
+    Parameters
+    ----------
+    y : Tensor of shape (C, H, W)
+    known : Tensor of shape (C, H, W)
+        1 where the entry counts, else 0.
+    """
+
+    def __init__(self, y: Tensor, known: Tensor) -> None:
+        self.y, self.known, self.is_known, self.bins = y, known, known > 0, bins_of(y)
+        self._around_value: dict[int, list[tuple[Tensor, Tensor]]] = {}
+
+    @cached_property
+    def near_and_far(self) -> list[tuple[_Counts, _Counts]]:
+        """For each of NEIGHBOURHOODS, the NEAREST and the others."""
+        fine = _fine(self.y)
+        return [
+            (_agreement(fine, self.is_known, some[:NEAREST]), _agreement(fine, self.is_known, some[NEAREST:]))
+            for some in NEIGHBOURHOODS
+        ]
+
+    @cached_property
+    def around(self) -> list[tuple[Tensor, Tensor]]:
+        """How many known entries there are in FAR."""
+        return _around(self.is_known)
+
+    def equal(self, value: int) -> Tensor:
+        """Where the value is that of a bin."""
+        return ((self.bins - value).abs() <= AGREE_LEVELS[0]) & self.is_known
+
+    def around_value(self, value: int) -> list[tuple[Tensor, Tensor]]:
+        """How many of those there are in FAR."""
+        if value not in self._around_value:
+            self._around_value[value] = _around(self.equal(value))
+        return self._around_value[value]
+
+
+def common_nearby(neighbours: Neighbours, share: float, P: Tensor, *, alone: bool = True) -> Tensor:
     """True where far more neighbours have an entry's value than outliers of that value would explain.
 
     Neighbourhoods are a box and the two lines through the entry, so that a frame one pixel wide is seen too. Of n
@@ -77,10 +118,10 @@ def common_nearby(y: Tensor, known: Tensor, share: float, P: Tensor, *, alone: b
     is RARE, agreement beyond it is enough. ``alone=False`` leaves this out: what was drawn over a picture never
     stands alone.
     """
-    bins = bins_of(y)
+    bins, known = neighbours.bins, neighbours.known
     law = density(bins, P * known)
-    common = torch.zeros_like(y, dtype=torch.bool)
-    rate = lone_rate(bins, known, law) if alone else y.new_ones(BINS)
+    common = torch.zeros_like(neighbours.is_known)
+    rate = lone_rate(bins, known, law) if alone else law.new_ones(BINS)
     chances = []
     for k, levels in enumerate(AGREE_LEVELS):
         width = 2 * levels + 1
@@ -90,22 +131,19 @@ def common_nearby(y: Tensor, known: Tensor, share: float, P: Tensor, *, alone: b
         chances.append((never_alone, torch.where(never_alone, chance.minimum(rate[bins]), chance)))
     # Near values agree as well, but not with a value that outliers favour: that one has to be met exactly.
     eligible = (torch.ones_like(common), law[bins] < FAVOURED)
-    fine, is_known = _fine(y), known > 0
-    for offsets in NEIGHBOURHOODS:
-        near_agrees, near_total = _agreement(fine, is_known, offsets[:NEAREST])
-        far_agrees, far_total = _agreement(fine, is_known, offsets[NEAREST:])
+    for (near_agrees, near_total), (far_agrees, far_total) in neighbours.near_and_far:
         total = near_total + far_total
+        n = total[0] + total[1]
         for k, (never_alone, chance) in enumerate(chances):
-            near_agree = near_agrees[k].float()
-            agree = near_agree + far_agrees[k]
+            agree = near_agrees[k] + far_agrees[k]
             needed = chance + MAJORITY * (1 - chance)
-            f = agree.sum(0) / total.sum(0).clamp(min=1)
-            entropy = _entropy(f, chance)
+            f = (agree[0] + agree[1]) / n.clamp(min=1)
             # At the border of the picture there is only one half.
             halves = (total < FEW) | (agree > needed * total)
-            near = near_agree.sum(0) > (chance + NEAR_MAJORITY * (1 - chance)) * near_total.sum(0)
-            enough = ((f > needed) & halves.all(0) & near) | (never_alone & (f > chance))
-            common |= eligible[k] & (total.sum(0) * entropy > UNLIKELY) & enough
+            near_enough = (chance + NEAR_MAJORITY * (1 - chance)) * (near_total[0] + near_total[1])
+            near = near_agrees[k][0] + near_agrees[k][1] > near_enough
+            enough = ((f > needed) & halves[0] & halves[1] & near) | (never_alone & (f > chance))
+            common |= eligible[k] & (n * _entropy(f, chance) > UNLIKELY) & enough
     return common
 
 
@@ -115,38 +153,39 @@ def _entropy(f: Tensor, chance: Tensor) -> Tensor:
     return f * torch.log(f / chance) + (1 - f) * torch.log((1 - f) / (1 - chance))
 
 
-def crowded_nearby(y: Tensor, known: Tensor, share: float, P: Tensor) -> Tensor:
+def crowded_nearby(neighbours: Neighbours, share: float, P: Tensor) -> Tensor:
     """The same in larger neighbourhoods, for values that outliers favour and that are CROWDED.
 
     Where most entries are outliers, more neighbours are needed to tell that the others agree: at 70% salt and pepper
     65% of a black frame are black, and 35% of everything else. That is why chance is at least what the whole picture
     has of a value: an outliers' law that misses some of them would see frames everywhere.
     """
-    bins, is_known = bins_of(y), known > 0
-    law = density(bins, P * known)
-    common, totals = torch.zeros_like(is_known), None
+    law = density(neighbours.bins, P * neighbours.known)
+    common, n_known = torch.zeros_like(neighbours.is_known), neighbours.is_known.sum()
     for value in torch.nonzero(law >= FAVOURED).flatten().tolist():
-        equal = ((bins - value).abs() <= AGREE_LEVELS[0]) & is_known
-        overall = equal.sum() / is_known.sum()
+        equal = neighbours.equal(value)
+        overall = equal.sum() / n_known
         if overall < CROWDED:
             continue
-        totals = totals or _around(is_known)
         chance = (share * law[max(value - 1, 0) : value + 2].sum() / BINS).maximum(overall).clamp(max=0.99)
         needed, near_needed = (chance + part * (1 - share) for part in (OF_OTHERS, OF_NEAREST))
-        for (agree, near), (total, near_total) in zip(_around(equal), totals, strict=True):
-            n = total.sum(0)
-            unlikely = n * _entropy(agree.sum(0) / n.clamp(min=1), chance) > UNLIKELY
+        for (agree, near), (total, near_total) in zip(neighbours.around_value(value), neighbours.around, strict=True):
+            n = total[0] + total[1]
+            unlikely = n * _entropy((agree[0] + agree[1]) / n.clamp(min=1), chance) > UNLIKELY
             halves = (total < FEW) | (agree > needed * total)
-            common |= equal & unlikely & halves.all(0) & (near.sum(0) > near_needed * near_total.sum(0))
+            near_enough = near[0] + near[1] > near_needed * (near_total[0] + near_total[1])
+            common |= equal & unlikely & halves[0] & halves[1] & near_enough
     return common
 
 
 def _around(x: Tensor) -> list[tuple[Tensor, Tensor]]:
     """How many entries are True in both halves of each neighbourhood FAR, and of the nearest there."""
-    return [
+    counts = [
         (count_beside(x, axis, reach, across), count_beside(x, axis, nearest, min(across, nearest)))
         for axis, reach, across, nearest in FAR
     ]
+    # At most 127 in one half, which fits twice.
+    return [(far.to(torch.uint8), near.to(torch.uint8)) for far, near in counts]
 
 
 def lone_rate(bins: Tensor, known: Tensor, law: Tensor) -> Tensor:
@@ -173,7 +212,10 @@ def _fine(y: Tensor) -> Tensor:
     return values.round().to(torch.int16) if float(values.abs().max()) < 2**14 else values
 
 
-def _agreement(values: Tensor, known: Tensor, offsets: list[tuple[int, int]]) -> tuple[list[Tensor], Tensor]:
+_Counts = tuple[list[Tensor], Tensor]
+
+
+def _agreement(values: Tensor, known: Tensor, offsets: list[tuple[int, int]]) -> _Counts:
     """For each entry, how many of its known neighbours at +offsets (first half) and at −offsets (second half) agree
     with it, for each of AGREE_LEVELS, and how many there are; shapes (2, C, H, W)."""
     size = (2, *values.shape)
@@ -189,4 +231,4 @@ def _agreement(values: Tensor, known: Tensor, offsets: list[tuple[int, int]]) ->
                 agree[half][place] += equal
         for half, place in enumerate((here, there)):
             total[half][place] += both.view(torch.uint8)
-    return agrees, total.float()
+    return agrees, total

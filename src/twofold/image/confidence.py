@@ -34,7 +34,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from twofold.image.agreement import bins_of, common_nearby, crowded_nearby, density, share_of
+from twofold.image.agreement import Neighbours, bins_of, common_nearby, crowded_nearby, density, share_of
 from twofold.image.alike import missed_alike
 from twofold.image.details import REACH, without_details
 from twofold.image.ends import odds_at_the_ends
@@ -94,6 +94,7 @@ def outlier_probability(
     polarity: Polarity = "both",
     grouped: bool = False,
     reported: bool = False,
+    neighbours: Neighbours | None = None,
 ) -> Tensor:
     """P(outlier | y) for each entry.
 
@@ -115,6 +116,8 @@ def outlier_probability(
         All channels of a pixel are outliers together.
     reported : bool, default False
         Read off ``start`` what there is to learn, and give a probability that can be taken at its word.
+    neighbours : Neighbours, optional
+        Of ``y`` where it is observed, if they are at hand.
 
     Returns
     -------
@@ -138,10 +141,11 @@ def outlier_probability(
         P = _mixture(seen, start, polarity, grouped, learned=False, reported=reported)
     # A value that many neighbours share was no outlier, or one that did no harm: frames, flat black areas.
     alone, share = overlay is None or not bool(overlay.any()), float(share_of(P, known))
-    common = common_nearby(y, known, share, P, alone=alone)
+    neighbours = Neighbours(y, known) if neighbours is None else neighbours
+    common = common_nearby(neighbours, share, P, alone=alone)
     if overlay is not None:
         common &= ~overlay
-    common |= crowded_nearby(y, known, share, P)  # too many to have been drawn
+    common |= crowded_nearby(neighbours, share, P)  # too many to have been drawn
     P = torch.where(common, P.clamp(max=KEPT), P)
     return torch.where(known > 0, P, 1.0)
 

@@ -89,9 +89,10 @@ def without_details(
     rejected = ((1 - struck_too) * P).sum(0) / (1 - struck_too).sum(0)
     r = DETAIL * ratio
     detail = r * rejected / (1 + r)
-    average = DETAIL * min(1.0, _clustering(detail) / CLUSTERED) ** 4
+    n_around = sum_around(torch.ones_like(detail)[None], _AROUND)[0].clamp(min=1)
+    average = DETAIL * min(1.0, _clustering(detail, n_around) / CLUSTERED) ** 4
     for _ in range(ROUNDS):
-        r = average * _share_around(detail) * ratio
+        r = average * _share_around(detail, n_around) * ratio
         detail = r * rejected / (1 + r)
     return (P + r * struck_too) / (1 + r)
 
@@ -104,19 +105,18 @@ def _median(error: Tensor) -> Tensor:
     return torch.maximum(torch.minimum(a, b), torch.minimum(torch.maximum(a, b), c))
 
 
-def _share_around(detail: Tensor) -> Tensor:
+def _share_around(detail: Tensor, n_around: Tensor) -> Tensor:
     """τ of each pixel relative to the average, from P(detail) of those around it, not its own."""
-    around = _around(detail) / max(float(detail.mean()), 1e-9)
+    around = _around(detail, n_around) / max(float(detail.mean()), 1e-9)
     return (EVERYWHERE + (1 - EVERYWHERE) * around).clamp(max=MOST)
 
 
-def _clustering(detail: Tensor) -> float:
+def _clustering(detail: Tensor, n_around: Tensor) -> float:
     """How many details there are next to one, relative to the average: 1 where they fall independently."""
     total, mean = float(detail.sum()), float(detail.mean())
-    return float((detail * _around(detail)).sum()) / (total * mean) if total * mean > 0 else 0.0
+    return float((detail * _around(detail, n_around)).sum()) / (total * mean) if total * mean > 0 else 0.0
 
 
-def _around(detail: Tensor) -> Tensor:
-    """Mean of the pixels around each, without its own."""
-    total, count = (sum_around(v[None], _AROUND)[0] for v in (detail, torch.ones_like(detail)))
-    return total / count.clamp(min=1)
+def _around(detail: Tensor, n_around: Tensor) -> Tensor:
+    """Mean of the pixels around each, without its own, of which there are ``n_around``."""
+    return sum_around(detail[None], _AROUND)[0] / n_around

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from twofold.descent import Descended, descend
 from twofold.history import History
+from twofold.image.agreement import Neighbours
 from twofold.image.borders import along_borders
 from twofold.image.confidence import local_error, outlier_probability
 from twofold.image.frames import EQUAL, on_a_frame
@@ -36,6 +37,7 @@ from twofold.problem import Problem
 # much. The first one trusts doubtful entries more: better for sharp edges, whose entries look doubtful, and worse for
 # rough texture, in which outliers hide. Held-out entries tell which.
 _DEVIATIONS, _LEAST_ERROR = (0.7, 0.35), 0.0144
+_STANDS_STILL = 1e-4  # share of the entries that change sides below which another decision changes nothing
 _ALIKE = 0.005  # mean difference of two trusts between which nothing is to be chosen
 
 
@@ -78,6 +80,8 @@ class DecidedOutliers:
         self.folds, self.generator, self.overlay, self.impulses = folds, generator, overlay, impulses
         self.probability, self.withheld = probability, withheld
         self.s = torch.zeros_like(problem.values)
+        y, known = problem.values, problem.observed
+        self._neighbours = Neighbours(y, torch.ones_like(y) if known is None else known.to(y))
         self.trust = self.stricter = (self.probability < 0.1).float()
 
     def value(self) -> Tensor:
@@ -151,7 +155,7 @@ class DecidedOutliers:
         return outlier_probability(
             self.problem.values, prediction, self.probability, observed=self.problem.observed,
             overlay=self.overlay, impulses=self.impulses, polarity=self.polarity, grouped=self.grouped,
-            reported=reported,
+            reported=reported, neighbours=self._neighbours,
         )  # fmt: skip
 
     def _noise(self, x: Tensor, good: Tensor) -> Tensor:
@@ -167,7 +171,10 @@ class DecidedOutliers:
         """
         smooth = x if self.problem.operator is not None else self._smooth(x, first)
         for _ in range(n_revisions):
+            before = self.probability > 0.5
             self.revise(smooth, settled=True)
+            if float(((self.probability > 0.5) ^ before).float().mean()) < _STANDS_STILL:
+                break
         return self.restored(x, first, smooth)
 
     def restored(self, x: Tensor, first: Tensor, decided_by: Tensor) -> Restored:
