@@ -37,7 +37,6 @@ from twofold.problem import Problem
 # much. The first one trusts doubtful entries more: better for sharp edges, whose entries look doubtful, and worse for
 # rough texture, in which outliers hide. Held-out entries tell which.
 _DEVIATIONS, _LEAST_ERROR = (0.7, 0.35), 0.0144
-_STANDS_STILL = 1e-4  # share of the entries that change sides below which another decision changes nothing
 _ALIKE = 0.005  # mean difference of two trusts between which nothing is to be chosen
 
 
@@ -171,10 +170,7 @@ class DecidedOutliers:
         """
         smooth = x if self.problem.operator is not None else self._smooth(x, first)
         for _ in range(n_revisions):
-            before = self.probability > 0.5
             self.revise(smooth, settled=True)
-            if float(((self.probability > 0.5) ^ before).float().mean()) < _STANDS_STILL:
-                break
         return self.restored(x, first, smooth)
 
     def restored(self, x: Tensor, first: Tensor, decided_by: Tensor) -> Restored:

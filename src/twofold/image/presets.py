@@ -27,7 +27,7 @@ class Preset:
     revisions : int
         How often act 2 decides anew who is an outlier while the network is being fitted.
     final_revisions : int
-        The same once the network stands still, at the most.
+        The same once the network stands still.
     learning_rate : float
         Of Adam, at its highest, for networks of width 32 or less; wider ones take less (``rate``).
     warm_up : float
