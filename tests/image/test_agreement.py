@@ -40,14 +40,14 @@ def _framed(seed: int) -> tuple[torch.Tensor, np.ndarray]:
 @pytest.mark.parametrize("seed", range(3))
 def test_frames_are_seen_among_70_percent_of_their_own_colour(seed: int) -> None:
     y, black = _framed(seed)
-    P, known = ((y == 0) | (y == 1)).float(), torch.ones_like(y)
-    found = crowded_nearby(Neighbours(y, known), float(P.mean()), P)[0].numpy()
+    P = ((y == 0) | (y == 1)).float()
+    found = crowded_nearby(Neighbours(y), float(P.mean()), P)[0].numpy()
     seen = (y == 0)[0].numpy()
     assert not found[~seen].any()  # white ones are what they were
     assert not found[~black & seen].any()
     frame, inside = np.zeros_like(black), np.zeros_like(black)
     frame[[0, -1]] = frame[:, [0, -1]] = inside[44:66, 94:116] = True
-    nearer = common_nearby(Neighbours(y, known), float(P.mean()), P)[0].numpy()
+    nearer = common_nearby(Neighbours(y), float(P.mean()), P)[0].numpy()
     for area in (frame & seen, inside & seen):
         assert found[area].mean() > 0.6 > 1.5 * nearer[area].mean()
 
@@ -58,13 +58,13 @@ def test_an_outliers_law_that_misses_most_of_them_sees_no_frames_everywhere() ->
     y = torch.from_numpy(noisy / 255).float()
     white = torch.from_numpy(noisy == 255)
     P = torch.from_numpy(bad).float() * torch.where(white, 0.3, 1.0)
-    assert not crowded_nearby(Neighbours(y, torch.ones_like(y)), float(P.mean()), P).any()
+    assert not crowded_nearby(Neighbours(y), float(P.mean()), P).any()
 
 
 def test_neighbours_counted_once_serve_every_decision() -> None:
     y, _ = _framed(0)
-    known = torch.ones_like(y)
-    known[0, 5:15, 70:90] = 0
+    known = torch.ones_like(y, dtype=torch.bool)
+    known[0, 5:15, 70:90] = False
     once, black, white = Neighbours(y, known), (y == 0).float(), (y == 1).float()
     found = []
     for P in (black, 0.8 * black + white, black + white):

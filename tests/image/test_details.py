@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from twofold.image.agreement import Neighbours
 from twofold.image.confidence import outlier_probability
 from twofold.image.details import DETAIL, MOST, without_details
 
@@ -38,7 +39,7 @@ def _struck(clean: Tensor, share: float, seed: int = 1) -> tuple[Tensor, Tensor]
 def test_a_glint_stays_and_random_values_around_it_go():
     prediction, clean, glint = _picture()
     y, bad = _struck(clean, 0.2)
-    P = outlier_probability(y, prediction, (y != prediction).float() * 0.3)
+    P = outlier_probability(Neighbours(y), prediction, (y != prediction).float() * 0.3)
     whole = glint & ~bad.any(0)
     assert whole.sum() >= 8
     assert (P[:, whole] < 0.5).float().mean() > 0.9
@@ -54,7 +55,7 @@ def test_of_a_glint_a_struck_channel_goes_and_the_others_stay():
     bad[:, 19:23, 39:43] = False
     y[:, 19:23, 39:43] = clean[:, 19:23, 39:43]
     y[1, some] = 0.02  # far below, where the two others are far above
-    P = outlier_probability(y, prediction, ((y - prediction).abs() > 0.05).float())
+    P = outlier_probability(Neighbours(y), prediction, ((y - prediction).abs() > 0.05).float())
     assert float(P[1, some]) > 0.9
     assert bool((P[[0, 2]][:, some] < 0.5).all())
 
@@ -76,7 +77,7 @@ def test_where_whole_pixels_are_struck_by_one_step_in_all_channels_they_stay_out
         bad = torch.rand(SIDE, SIDE, generator=generator) < share
         y = torch.where(bad, prediction + (torch.rand(SIDE, SIDE, generator=generator) - 0.4), clean).clamp(0, 1)
         far = bad & ((y - prediction).abs().amin(0) > 0.1)
-        P = outlier_probability(y, prediction, bad.float().expand_as(y).clone())
+        P = outlier_probability(Neighbours(y), prediction, bad.float().expand_as(y).clone())
         found.append(P[:, far] > 0.5)
     assert torch.cat(found, 1).float().mean() > 0.95
 
@@ -85,8 +86,8 @@ def test_where_whole_pixels_are_struck_by_one_step_in_all_channels_they_stay_out
 def test_agreement_of_what_is_drawn_or_unknown_does_not_count(silent):
     prediction, clean, glint = _picture()
     marked = glint.expand_as(clean)
-    told = {"overlay": marked} if silent == "drawn" else {"observed": ~marked}
-    P = outlier_probability(clean, prediction, marked.float(), **told)
+    observed, overlay = (~marked, None) if silent == "unknown" else (None, marked)
+    P = outlier_probability(Neighbours(clean, observed), prediction, marked.float(), overlay=overlay)
     assert bool((P[:, glint] > 0.5).all())
 
 
@@ -108,7 +109,7 @@ def test_known_values():
 def test_any_number_of_channels(n_channels):
     prediction, clean, glint = _picture(n_channels)
     y, bad = _struck(clean.clamp(0, 1), min(0.1, 0.8 / n_channels))
-    P = outlier_probability(y, prediction, (y != prediction).float() * 0.3)
+    P = outlier_probability(Neighbours(y), prediction, (y != prediction).float() * 0.3)
     assert bool(torch.isfinite(P).all())
     assert 0 <= float(P.min()) <= float(P.max()) <= 1
     whole = glint & ~bad.any(0) & (clean < 1).all(0)

@@ -63,17 +63,19 @@ def share_of(P: Tensor, known: Tensor) -> Tensor:
 
 
 class Neighbours:
-    """How many neighbours agree with each entry of an image: counted once, whoever is an outlier.
+    """An observation, and how many neighbours agree with each entry: counted once, whoever is an outlier.
 
     Parameters
     ----------
-    y : Tensor of shape (C, H, W)
-    known : Tensor of shape (C, H, W)
-        1 where the entry counts, else 0.
+    y : Tensor of shape (C, H, W), in [0, 1]
+    observed : bool Tensor of shape (C, H, W), optional
+        False where an entry is known to be bad and does not count.
     """
 
-    def __init__(self, y: Tensor, known: Tensor) -> None:
-        self.y, self.known, self.is_known, self.bins = y, known, known > 0, bins_of(y)
+    def __init__(self, y: Tensor, observed: Tensor | None = None) -> None:
+        self.y, self.bins = y, bins_of(y)
+        self.is_known = torch.ones_like(y, dtype=torch.bool) if observed is None else observed
+        self.known = self.is_known.to(y)
         self._around_value: dict[int, list[tuple[Tensor, Tensor]]] = {}
 
     @cached_property

@@ -84,28 +84,26 @@ def logistic(e: Tensor, b: Tensor) -> Tensor:
 
 
 def outlier_probability(
-    y: Tensor,
+    neighbours: Neighbours,
     prediction: Tensor,
     start: Tensor,
     *,
-    observed: Tensor | None = None,
     overlay: Tensor | None = None,
     impulses: Tensor | None = None,
     polarity: Polarity = "both",
     grouped: bool = False,
     reported: bool = False,
-    neighbours: Neighbours | None = None,
 ) -> Tensor:
     """P(outlier | y) for each entry.
 
     Parameters
     ----------
-    y, prediction : Tensor of shape (C, H, W)
-        Observation in [0, 1], and what the other entries say about each entry.
+    neighbours : Neighbours
+        y, the observation. An entry that is known to be bad has probability 1, and is no evidence about the others.
+    prediction : Tensor of shape (C, H, W)
+        What the other entries say about each entry.
     start : Tensor of shape (C, H, W)
         Probabilities to start from.
-    observed : bool Tensor of shape (C, H, W), optional
-        False where the entry is known to be bad: probability 1, and no evidence about the others.
     overlay : bool Tensor of shape (C, H, W), optional
         True where neighbours of the same value are no evidence for an entry (:mod:`twofold.image.overlays`).
     impulses : bool Tensor of shape (C, H, W), optional
@@ -116,8 +114,6 @@ def outlier_probability(
         All channels of a pixel are outliers together.
     reported : bool, default False
         Read off ``start`` what there is to learn, and give a probability that can be taken at its word.
-    neighbours : Neighbours, optional
-        Of ``y`` where it is observed, if they are at hand.
 
     Returns
     -------
@@ -128,12 +124,12 @@ def outlier_probability(
     >>> clean = torch.full((1, 20, 20), 0.3)
     >>> y = clean.clone()
     >>> y[0, ::5, ::5] = 1.0
-    >>> P = outlier_probability(y, clean, torch.zeros_like(y))
+    >>> P = outlier_probability(Neighbours(y), clean, torch.zeros_like(y))
     >>> bool((P[y == 1] > 0.99).all()), bool((P[y < 1] < 0.01).all())
     (True, True)
     """
-    known = torch.ones_like(y) if observed is None else observed.to(y)
-    seen = _Observed.of(y, prediction, known, overlay)
+    known, is_known = neighbours.known, neighbours.is_known
+    seen = _Observed.of(neighbours, prediction, overlay)
     P = _mixture(seen, start, polarity, grouped, learned=True, reported=reported)
     others = known if impulses is None else known * ~impulses
     if share_of(P, others) > RUNAWAY:
@@ -141,13 +137,12 @@ def outlier_probability(
         P = _mixture(seen, start, polarity, grouped, learned=False, reported=reported)
     # A value that many neighbours share was no outlier, or one that did no harm: frames, flat black areas.
     alone, share = overlay is None or not bool(overlay.any()), float(share_of(P, known))
-    neighbours = Neighbours(y, known) if neighbours is None else neighbours
     common = common_nearby(neighbours, share, P, alone=alone)
     if overlay is not None:
         common &= ~overlay
     common |= crowded_nearby(neighbours, share, P)  # too many to have been drawn
     P = torch.where(common, P.clamp(max=KEPT), P)
-    return torch.where(known > 0, P, 1.0)
+    return torch.where(is_known, P, 1.0)
 
 
 @dataclass(frozen=True)
@@ -164,11 +159,12 @@ class _Observed:
     error_bins: Tensor
 
     @staticmethod
-    def of(y: Tensor, prediction: Tensor, known: Tensor, drawn: Tensor | None) -> _Observed:
+    def of(neighbours: Neighbours, prediction: Tensor, drawn: Tensor | None) -> _Observed:
+        y, known, bins = neighbours.y, neighbours.known, neighbours.bins
         error = y - prediction
         # What was drawn over the picture agrees as well.
         evidence = known if drawn is None else known * ~drawn
-        return _Observed(y, error, known, drawn, evidence, bins_of(y), bins_of(0.5 + 0.5 * error))
+        return _Observed(y, error, known, drawn, evidence, bins, bins_of(0.5 + 0.5 * error))
 
     def share(self, P: Tensor) -> Tensor:
         """π for each entry: one for what was drawn over the picture, if that is enough, one for all others."""

@@ -79,8 +79,7 @@ class DecidedOutliers:
         self.folds, self.generator, self.overlay, self.impulses = folds, generator, overlay, impulses
         self.probability, self.withheld = probability, withheld
         self.s = torch.zeros_like(problem.values)
-        y, known = problem.values, problem.observed
-        self._neighbours = Neighbours(y, torch.ones_like(y) if known is None else known.to(y))
+        self._neighbours = Neighbours(problem.values, problem.observed)
         self.trust = self.stricter = (self.probability < 0.1).float()
 
     def value(self) -> Tensor:
@@ -152,9 +151,8 @@ class DecidedOutliers:
 
     def _judged(self, prediction: Tensor, *, reported: bool = False) -> Tensor:
         return outlier_probability(
-            self.problem.values, prediction, self.probability, observed=self.problem.observed,
-            overlay=self.overlay, impulses=self.impulses, polarity=self.polarity, grouped=self.grouped,
-            reported=reported, neighbours=self._neighbours,
+            self._neighbours, prediction, self.probability, overlay=self.overlay, impulses=self.impulses,
+            polarity=self.polarity, grouped=self.grouped, reported=reported,
         )  # fmt: skip
 
     def _noise(self, x: Tensor, good: Tensor) -> Tensor:
