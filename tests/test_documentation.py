@@ -11,6 +11,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from twofold.experiments import load, pages
+
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 
@@ -49,6 +51,18 @@ def test_broken_links_are_found(tmp_path: Path) -> None:
     (tmp_path / "one.html").write_text('<a href="two.html#here">.</a><a href="https://elsewhere.org/x">.</a>')
     (tmp_path / "two.html").write_text('<p id="here"><img src="no.png"><a href="one.html#gone">.</a></p>')
     assert module("check_links").broken(tmp_path) == ["two.html: no.png", "two.html: one.html#gone"]
+
+
+KEPT = sorted((ROOT / "benchmarks" / "results" / "reproduce").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", KEPT, ids=[path.stem for path in KEPT])
+def test_what_was_found_of_the_paper_is_what_the_results_say(path: Path) -> None:
+    experiment, data = load(path.stem), json.loads(path.read_text())
+    assert not data["quick"]
+    page = (DOCS / "reproducing.md").read_text()
+    for row in pages.lines(experiment.checks(data["cells"])):
+        assert f"| `{path.stem}` | {' | '.join(row)} |" in page
 
 
 QUOTED_AS = {

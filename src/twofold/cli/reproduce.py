@@ -38,7 +38,7 @@ def reproduce(
         ),
     ] = Path("twofold-reproduce"),
     quick: Annotated[
-        bool, typer.Option("--quick", help="Small sizes: about twenty minutes for all on two cores.")
+        bool, typer.Option("--quick", help="Small sizes: ten to twenty minutes for all on two cores.")
     ] = False,
     data: Annotated[
         Path | None,
