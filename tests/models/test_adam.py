@@ -28,7 +28,7 @@ def test_the_steps_are_those_of_pytorch(fused: bool) -> None:
     reference = torch.optim.Adam(theirs, betas=(0.9, 0.99), fused=fused)
     for step in range(20):
         for parameters, optimizer in ((ours, mine), (theirs, reference)):
-            optimizer.zero_grad(set_to_none=step % 2 == 0)
+            optimizer.zero_grad()
             (parameters[0].sin().sum() * parameters[1].square().sum()).backward()  # the last one has no gradient
             optimizer.param_groups[0]["lr"] = 0.1 / (step + 1)
             optimizer.step()

@@ -128,7 +128,7 @@ def outlier_probability(
     >>> bool((P[y == 1] > 0.99).all()), bool((P[y < 1] < 0.01).all())
     (True, True)
     """
-    known, is_known = neighbours.known, neighbours.is_known
+    known = neighbours.known
     seen = _Observed.of(neighbours, prediction, overlay)
     P = _mixture(seen, start, polarity, grouped, learned=True, reported=reported)
     others = known if impulses is None else known * ~impulses
@@ -142,7 +142,7 @@ def outlier_probability(
         common &= ~overlay
     common |= crowded_nearby(neighbours, share, P)  # too many to have been drawn
     P = torch.where(common, P.clamp(max=KEPT), P)
-    return torch.where(is_known, P, 1.0)
+    return torch.where(neighbours.is_known, P, 1.0)
 
 
 @dataclass(frozen=True)

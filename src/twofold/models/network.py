@@ -148,7 +148,7 @@ class NetworkSignal:
         if self._recorded is not None:
             self._recorded.backward(-pull)
         else:
-            self.optimizer.zero_grad(set_to_none=True)
+            self.optimizer.zero_grad()
             x.backward(-pull)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
