@@ -105,11 +105,54 @@ def test_both_trusts_are_part_of_the_state() -> None:
     start = torch.full_like(y, 0.3)
     decided, again = (decided_outliers(problem, start, "both", False, 0) for _ in range(2))
     decided.probability = torch.where(u[0] < 0.3, 0.8, 0.1)
-    decided.trust = 1 - decided.probability
+    decided.trusts = [1 - decided.probability]
     decided.revise(torch.full_like(y, 0.5))
-    assert float((decided.trust - decided.stricter).mean()) > 0.01
+    trust, stricter = decided.trusts
+    assert float((trust - stricter).mean()) > 0.01
     again.restore(decided.state())
-    assert torch.equal(again.stricter, decided.stricter)
+    assert torch.equal(again.trusts[1], stricter)
+    assert again.changed == decided.changed
     for one, other in zip(decided.predicted(y), again.predicted(y), strict=True):
         assert torch.equal(one, other)
     assert torch.equal(again.trust, decided.trust)
+
+
+def test_what_former_decisions_trusted_is_taken_where_it_foretells_better() -> None:
+    y = (smooth_field(3, 60, 60) / 8 + 0.5).clamp(0, 1)
+    u = torch.rand(2, *y.shape, generator=torch.Generator().manual_seed(3))
+    bad = u[0] < 0.4
+    problem, missed = Problem(torch.where(bad, u[1], y)), bad & (u[0] < 0.1)
+    # A quarter of the outliers pass for inliers; former decisions did not trust them.
+    P, former = (bad & ~missed).float(), (~bad).float()[None]
+    told, untold = (decided_outliers(problem, P, "both", False, 0, trusts=trusts) for trusts in (former, None))
+    prediction, other = (each.predicted(torch.full_like(y, 0.5))[0] for each in (told, untold))
+    assert torch.equal(told.trust, former[0])
+    assert not torch.equal(untold.trust, former[0])
+    assert float((prediction - y)[missed].abs().mean()) < 0.7 * float((other - y)[missed].abs().mean())
+
+
+def test_former_trust_that_is_hardly_another_is_passed_over() -> None:
+    # So a line whose entries were distrusted together is asked again.
+    y = (smooth_field(3, 60, 60) / 8 + 0.5).clamp(0, 1)
+    former = torch.ones_like(y)
+    former[0, 7, :40] = 0
+    decided = decided_outliers(Problem(y), torch.zeros_like(y), "both", False, 0, trusts=former[None])
+    assert torch.equal(decided.trust, former)
+    decided.predicted(torch.full_like(y, 0.5))
+    assert bool((decided.trust == 1).all())
+
+
+def test_a_decision_that_changes_next_to_nothing_is_known_as_such() -> None:
+    y = (smooth_field(3, 40, 40) / 8 + 0.5).clamp(0.1, 0.9)
+    u = torch.rand(2, *y.shape, generator=torch.Generator().manual_seed(3))
+    noisy = torch.where(u[0] < 0.3, 1.0, y)
+    right, wrong = noisy == 1, (noisy < 1) & (u[1] < 0.1)
+    settled, unsettled = (
+        decided_outliers(Problem(noisy), P.float(), "both", False, 0) for P in (right, right | wrong)
+    )
+    assert not settled.still  # nothing has been decided yet
+    for each in (settled, unsettled):
+        each.revise(y)
+    assert settled.still
+    assert not unsettled.still
+    assert unsettled.changed == pytest.approx(float(wrong.float().mean()), abs=0.002)

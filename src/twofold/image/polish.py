@@ -38,6 +38,7 @@ from twofold.problem import Problem
 # rough texture, in which outliers hide. Held-out entries tell which.
 _DEVIATIONS, _LEAST_ERROR = (0.7, 0.35), 0.0144
 _ALIKE = 0.005  # mean difference of two trusts between which nothing is to be chosen
+_FEW = 0.002  # share of the entries: where fewer change sides in a decision, the next waits for the end of act 2
 
 
 @dataclass(frozen=True)
@@ -68,19 +69,24 @@ class DecidedOutliers:
         As in :func:`outlier_probability`.
     withheld : bool Tensor of shape (C, H, W), optional
         Entries that the network is not shown: :mod:`twofold.image.withheld`.
+    trusts : Tensor of shape (n, C, H, W), optional
+        Trust in each entry as former decisions left it. The first decision chooses from it and from trust in all
+        that are hardly outliers: where many outliers are still missed the former is far better, and where it hardly
+        differs the latter gives entries that were distrusted together, as along a line, another chance.
     """
 
     def __init__(
         self, problem: Problem, probability: Tensor, *, polarity: Polarity, grouped: bool, folds: int,
         generator: torch.Generator, overlay: Tensor | None = None, impulses: Tensor | None = None,
-        withheld: Tensor | None = None,
+        withheld: Tensor | None = None, trusts: Tensor | None = None,
     ) -> None:  # fmt: skip
         self.problem, self.polarity, self.grouped = problem, polarity, grouped
         self.folds, self.generator, self.overlay, self.impulses = folds, generator, overlay, impulses
         self.probability, self.withheld = probability, withheld
         self.s = torch.zeros_like(problem.values)
+        self.changed = 1.0  # share of the entries that changed sides in the last decision
         self._neighbours = Neighbours(problem.values, problem.observed)
-        self.trust = self.stricter = (self.probability < 0.1).float()
+        self.trusts = [*([] if trusts is None else trusts), (probability < 0.1).float()]
 
     def value(self) -> Tensor:
         """s."""
@@ -88,6 +94,16 @@ class DecidedOutliers:
 
     def descend(self, residual: Tensor, rate: float) -> None:
         """Nothing: s changes in ``revise`` only."""
+
+    @property
+    def trust(self) -> Tensor:
+        """In each entry, in [0, 1]: the first one, where there is a choice."""
+        return self.trusts[0]
+
+    @property
+    def still(self) -> bool:
+        """The last decision changed next to nothing: it need not be made again while the network is being fitted."""
+        return self.changed < _FEW
 
     def shown(self) -> Tensor:
         """Weight of each entry in the network's fit: P(inlier), 0 where withheld."""
@@ -97,17 +113,18 @@ class DecidedOutliers:
     def state(self) -> dict[str, Tensor]:
         """What the next decisions depend on."""
         return {
-            "probability": self.probability, "s": self.s, "trust": self.trust,
-            "stricter": self.stricter.clone(),  # no two tensors of a file may be one
+            "probability": self.probability, "s": self.s, "trusts": torch.stack(self.trusts),
             "generator": self.generator.get_state(),
+            "changed": torch.tensor(self.changed, dtype=torch.float64),
         }  # fmt: skip
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Take up a state."""
         y = self.problem.values
-        names = ("probability", "s", "trust", "stricter")
-        self.probability, self.s, self.trust, self.stricter = (state[name].to(y) for name in names)
+        self.probability, self.s = (state[name].to(y) for name in ("probability", "s"))
+        self.trusts = list(state["trusts"].to(y))
         self.generator.set_state(state["generator"])
+        self.changed = float(state["changed"])
 
     def revise(self, x: Tensor, *, settled: bool = False) -> None:
         """Decide anew, given the network's image; x is what it looks like in the measurements.
@@ -116,7 +133,8 @@ class DecidedOutliers:
         for noise: what is not trusted does not count as such.
         """
         y, (prediction, own) = self.problem.values, self.predicted(x)
-        self.probability = self._judged(prediction)
+        before, self.probability = self.probability, self._judged(prediction)
+        self.changed = float(((before > 0.5) != (self.probability > 0.5)).float().mean())
         self.s = torch.where(self.probability > 0.5, y - prediction, 0.0)
         if self.problem.observed is not None:
             self.s *= self.problem.observed
@@ -124,19 +142,20 @@ class DecidedOutliers:
         noise = self._noise(x, 1 - P if settled else self.trust)[:, None, None]
         local = local_error(error, 1 - P, floor=_LEAST_ERROR)
         # Other content says nothing about what is beside it.
-        self.trust, self.stricter = (~own * trust_in(P, error, (d * local).maximum(noise)) for d in _DEVIATIONS)
+        self.trusts = [~own * trust_in(P, error, (d * local).maximum(noise)) for d in _DEVIATIONS]
 
     def predicted(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """What each entry should be, by the network's image and the other entries that are trusted; and where only
         the other entries of its line are asked (:mod:`twofold.image.borders`). From now on entries are trusted as was
         best for that."""
         y, x = self.problem.values, self.problem.measured(x)
-        alike = float((self.trust - self.stricter).mean()) < _ALIKE
-        trusts = [self.stricter] if alike else [self.trust, self.stricter]
-        missed, self.trust = held_out(
-            y - x, trusts, 1 - self.probability, folds=self.folds, generator=self.generator
+        *others, last = self.trusts
+        differ = [trust for trust, beside in zip(others, self.trusts[1:], strict=True)
+                  if float((trust - beside).abs().mean()) >= _ALIKE]  # fmt: skip
+        missed, trust = held_out(
+            y - x, [*differ, last], 1 - self.probability, folds=self.folds, generator=self.generator
         )  # fmt: skip
-        self.stricter, prediction = self.trust, x + missed
+        self.trusts, prediction = [trust], x + missed
         if self.problem.operator is not None:
             return prediction, torch.zeros_like(y, dtype=torch.bool)
         prediction, own = along_borders(y, prediction, self._unmarked(1 - self.probability))
@@ -270,7 +289,7 @@ def polish(
     every = max(n_steps // max(preset.revisions, 1), 1)
 
     def revise_now_and_then(step: int, residual: Tensor) -> bool:
-        if step % every == 0 and step < n_steps and (step > 0 or first is not None):
+        if step % every == 0 and step < n_steps and (step > 0 or first is not None) and not outliers.still:
             x = signal.last
             if problem.operator is None:
                 x = smooth_fit(x, x if first is None else first, *UNSETTLED)

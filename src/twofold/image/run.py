@@ -148,7 +148,8 @@ class Run:
             impulses, withheld = scattered(y, problem.observed), withheld_entries(y, self.seed)
             overlay = overlays(y, ~impulses if problem.observed is None else problem.observed & ~impulses)
         n_networks, steps = shared_steps(self.preset, self.steps, H * W, self.n_pixels)
-        done = {"x": y.new_empty(0, *shape), "first": y.new_empty(0, *shape), "P": y.new_empty(0, *y.shape)}
+        done = {name: y.new_empty(0, *shape) for name in ("x", "first")}
+        done |= {name: y.new_empty(0, *y.shape) for name in ("P", "trust")}
         if state is not None:
             done = {name: state[name].to(y) for name in done}
             overlay = state["overlay"].to(y.device) if "overlay" in state else None
@@ -167,10 +168,16 @@ class Run:
             if fitted is None:
                 return None
             overlay = fit.overlay
-            new = {"x": fitted.x, "first": fitted.first, "P": fitted.outliers.probability}
+            decided = fitted.outliers
+            new = {
+                "x": fitted.x, "first": fitted.first, "P": decided.probability, "trust": decided.trust,
+            }  # fmt: skip
             done = {name: torch.cat([done[name], new[name][None]]) for name in done}
         mean = {name: each.mean(0) for name, each in done.items()}
-        final = decided_outliers(problem, mean["P"], self.polarity, grouped, self.seed, overlay, impulses, withheld)
+        final = decided_outliers(
+            problem, mean["P"], self.polarity, grouped, self.seed, overlay, impulses, withheld,
+            trusts=mean["trust"][None],
+        )  # fmt: skip
         return final.settled(mean["x"], mean["first"], self.preset.final_revisions)
 
     def _write(self, fit: NetworkFit | PublishedFit, finished: State) -> None:
