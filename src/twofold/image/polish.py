@@ -70,9 +70,9 @@ class DecidedOutliers:
     withheld : bool Tensor of shape (C, H, W), optional
         Entries that the network is not shown: :mod:`twofold.image.withheld`.
     trusts : Tensor of shape (n, C, H, W), optional
-        Trust in each entry as former decisions left it. The first decision chooses from it and from trust in all
-        that are hardly outliers: where many outliers are still missed the former is far better, and where it hardly
-        differs the latter gives entries that were distrusted together, as along a line, another chance.
+        Trust in each entry as former decisions left it, n of them to be chosen from. None: as much in all that are
+        hardly outliers, among which many that were missed may be. Where that is nearly the same it is taken anyway:
+        it gives entries that were distrusted together, as along a line, another chance.
     """
 
     def __init__(
@@ -86,7 +86,8 @@ class DecidedOutliers:
         self.s = torch.zeros_like(problem.values)
         self.changed = 1.0  # share of the entries that changed sides in the last decision
         self._neighbours = Neighbours(problem.values, problem.observed)
-        self.trusts = [*([] if trusts is None else trusts), (probability < 0.1).float()]
+        hardly = (probability < 0.1).float()
+        self.trusts = [hardly] if trusts is None or hardly_differ(trusts[-1], hardly) else list(trusts)
 
     def value(self) -> Tensor:
         """s."""
@@ -149,12 +150,9 @@ class DecidedOutliers:
         the other entries of its line are asked (:mod:`twofold.image.borders`). From now on entries are trusted as was
         best for that."""
         y, x = self.problem.values, self.problem.measured(x)
-        *others, last = self.trusts
-        differ = [trust for trust, beside in zip(others, self.trusts[1:], strict=True)
-                  if float((trust - beside).abs().mean()) >= _ALIKE]  # fmt: skip
-        missed, trust = held_out(
-            y - x, [*differ, last], 1 - self.probability, folds=self.folds, generator=self.generator
-        )  # fmt: skip
+        last = self.trusts[-1]
+        trusts = [*(trust for trust in self.trusts[:-1] if not hardly_differ(trust, last)), last]
+        missed, trust = held_out(y - x, trusts, 1 - self.probability, folds=self.folds, generator=self.generator)
         self.trusts, prediction = [trust], x + missed
         if self.problem.operator is not None:
             return prediction, torch.zeros_like(y, dtype=torch.bool)
@@ -245,6 +243,11 @@ class DecidedOutliers:
             return smooth, smooth
         foretold = self._filler(~self.withheld, noise, own)
         return chosen(x, first, self.problem.values, good, self.withheld, foretold)
+
+
+def hardly_differ(trust: Tensor, other: Tensor) -> bool:
+    """There is nothing to be chosen between the two."""
+    return float((trust - other).abs().mean()) < _ALIKE
 
 
 def trust_in(P: Tensor, error: Tensor, d: Tensor) -> Tensor:
