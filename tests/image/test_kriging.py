@@ -123,10 +123,10 @@ def test_what_former_decisions_trusted_is_gone_on_from() -> None:
     bad = u[0] < 0.4
     problem, missed = Problem(torch.where(bad, u[1], y)), bad & (u[0] < 0.1)
     # A quarter of the outliers pass for inliers; former decisions did not trust them.
-    P, former = (bad & ~missed).float(), (~bad).float()[None]
-    told, untold = (decided_outliers(problem, P, "both", False, 0, trusts=trusts) for trusts in (former, None))
+    P, former = (bad & ~missed).float(), (~bad).float()
+    told, untold = (decided_outliers(problem, P, "both", False, 0, trust=trust) for trust in (former, None))
     prediction, other = (each.predicted(torch.full_like(y, 0.5))[0] for each in (told, untold))
-    assert torch.equal(told.trust, former[0])
+    assert torch.equal(told.trust, former)
     assert torch.equal(untold.trust, (P < 0.1).float())
     assert float((prediction - y)[missed].abs().mean()) < 0.7 * float((other - y)[missed].abs().mean())
 
@@ -135,7 +135,7 @@ def test_a_line_that_was_distrusted_is_given_another_chance() -> None:
     y = (smooth_field(3, 60, 60) / 8 + 0.5).clamp(0, 1)
     former = torch.ones_like(y)
     former[0, 7, :40] = 0
-    decided = decided_outliers(Problem(y), torch.zeros_like(y), "both", False, 0, trusts=former[None])
+    decided = decided_outliers(Problem(y), torch.zeros_like(y), "both", False, 0, trust=former)
     assert bool((decided.trust == 1).all())
 
 

@@ -243,13 +243,13 @@ class NetworkFit:
 def decided_outliers(
     problem: Problem, probability: Tensor, polarity: Polarity, grouped: bool, seed: int,
     overlay: Tensor | None = None, impulses: Tensor | None = None, withheld: Tensor | None = None,
-    trusts: Tensor | None = None,
+    trust: Tensor | None = None,
 ) -> DecidedOutliers:  # fmt: skip
-    """Outliers that start from a probability, and from former trusts if any; the seed draws who is held out."""
+    """Outliers that start from a probability, and from former trust if any; the seed draws who is held out."""
     return DecidedOutliers(
         problem, probability, polarity=polarity, grouped=grouped, folds=FOLDS,
         generator=torch.Generator().manual_seed(seed), overlay=overlay, impulses=impulses,
-        withheld=withheld, trusts=trusts,
+        withheld=withheld, trust=trust,
     )  # fmt: skip
 
 

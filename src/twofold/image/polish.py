@@ -69,16 +69,16 @@ class DecidedOutliers:
         As in :func:`outlier_probability`.
     withheld : bool Tensor of shape (C, H, W), optional
         Entries that the network is not shown: :mod:`twofold.image.withheld`.
-    trusts : Tensor of shape (n, C, H, W), optional
-        Trust in each entry as former decisions left it, n of them to be chosen from. None: as much in all that are
-        hardly outliers, among which many that were missed may be. Where that is nearly the same it is taken anyway:
-        it gives entries that were distrusted together, as along a line, another chance.
+    trust : Tensor of shape (C, H, W), optional
+        Trust in each entry as former decisions left it. None: as much in all that are hardly outliers, among which
+        many that were missed may be. Where that is nearly the same it is taken anyway: it gives entries that were
+        distrusted together, as along a line, another chance.
     """
 
     def __init__(
         self, problem: Problem, probability: Tensor, *, polarity: Polarity, grouped: bool, folds: int,
         generator: torch.Generator, overlay: Tensor | None = None, impulses: Tensor | None = None,
-        withheld: Tensor | None = None, trusts: Tensor | None = None,
+        withheld: Tensor | None = None, trust: Tensor | None = None,
     ) -> None:  # fmt: skip
         self.problem, self.polarity, self.grouped = problem, polarity, grouped
         self.folds, self.generator, self.overlay, self.impulses = folds, generator, overlay, impulses
@@ -87,7 +87,7 @@ class DecidedOutliers:
         self.changed = 1.0  # share of the entries that changed sides in the last decision
         self._neighbours = Neighbours(problem.values, problem.observed)
         hardly = (probability < 0.1).float()
-        self.trusts = [hardly] if trusts is None or hardly_differ(trusts[-1], hardly) else list(trusts)
+        self.trusts = [hardly if trust is None or hardly_differ(trust, hardly) else trust]
 
     def value(self) -> Tensor:
         """s."""

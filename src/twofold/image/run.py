@@ -176,7 +176,7 @@ class Run:
         mean = {name: each.mean(0) for name, each in done.items()}
         final = decided_outliers(
             problem, mean["P"], self.polarity, grouped, self.seed, overlay, impulses, withheld,
-            trusts=mean["trust"][None],
+            trust=mean["trust"],
         )  # fmt: skip
         return final.settled(mean["x"], mean["first"], self.preset.final_revisions)
 
