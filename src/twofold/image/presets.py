@@ -57,7 +57,7 @@ class Preset:
     identify_steps: int = 100
     polish_steps: int = 120
     revisions: int = 4
-    final_revisions: int = 2
+    final_revisions: int = 3
     learning_rate: float = 0.02
     warm_up: float = 0.25
     smoothing: float = 0.01
