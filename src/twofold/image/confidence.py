@@ -14,6 +14,9 @@ b, π, t, ρ, q and g, is learned from P by expectation maximization. Nothing is
 salt and pepper, q turns into two spikes, and an entry of any other value is hardly ever taken for an outlier; where
 it is uniform, q stays flat; where errors are added, g shows how large they are, and small ones are seen too.
 
+The share π is one for the whole picture but where a place has far more or fewer outliers
+(:mod:`twofold.image.uneven`).
+
 The share t stands for inliers that nothing foretells: frames, thin lines, glints, edges. Their neighbours are missed
 alike (Λ, :mod:`twofold.image.alike`), and so are their channels (:mod:`twofold.image.details`). Of t that part counts
 which neighbours of another place would not make by chance.
@@ -38,6 +41,7 @@ from twofold.image.agreement import Neighbours, bins_of, common_nearby, crowded_
 from twofold.image.alike import missed_alike
 from twofold.image.details import REACH, without_details
 from twofold.image.ends import odds_at_the_ends
+from twofold.image.uneven import LEAST_SHARE, MOST_SHARE, Places
 from twofold.image.windows import box_mean
 from twofold.outliers import Polarity
 
@@ -157,6 +161,7 @@ class _Observed:
     """1 for the entries whose agreement with neighbours and other channels counts."""
     bins: Tensor
     error_bins: Tensor
+    places: Places
 
     @staticmethod
     def of(neighbours: Neighbours, prediction: Tensor, drawn: Tensor | None) -> _Observed:
@@ -164,16 +169,17 @@ class _Observed:
         error = y - prediction
         # What was drawn over the picture agrees as well.
         evidence = known if drawn is None else known * ~drawn
-        return _Observed(y, error, known, drawn, evidence, bins, bins_of(0.5 + 0.5 * error))
+        return _Observed(y, error, known, drawn, evidence, bins, bins_of(0.5 + 0.5 * error), Places(evidence))
 
     def share(self, P: Tensor) -> Tensor:
-        """π for each entry: one for what was drawn over the picture, if that is enough, one for all others."""
+        """π for each entry without its place: one for what was drawn over the picture, if that is enough, one for all
+        others."""
         if self.drawn is None or float(self.drawn.float().mean()) < FEW_DRAWN:
             share = share_of(P, self.known).expand_as(P)
         else:
             drawn = self.known * self.drawn
             share = torch.where(self.drawn, share_of(P, drawn), share_of(P, self.known - drawn))
-        return share.clamp(1e-4, 0.95)
+        return share.clamp(LEAST_SHARE, MOST_SHARE)
 
     def outlier_law(self, P: Tensor) -> Tensor:
         """(1−ρ)·q(y) + ρ·g(e) for each entry."""
@@ -211,11 +217,14 @@ def _mixture(
     alike = chance = torch.ones_like(error)
     for number in range(1 if reported else EM_ROUNDS):
         b = local_error(error.abs(), core * known)
-        share = seen.share(P)
+        overall = seen.share(P)
+        if number % 2 == 0:  # every other round is enough for what the surroundings say
+            here = seen.places.share(P, overall) - overall
+        share = (overall + here).clamp(LEAST_SHARE, MOST_SHARE)
         smooth, rough = logistic(error, b), torch.exp(-error.abs() / (SPREAD * b)) / (2 * SPREAD * b)
         near = torch.lerp(smooth, rough, ROUGH)
         law = seen.outlier_law(P) if learned else torch.ones_like(error)
-        if number % 2 == 0:  # every other round is enough
+        if number % 2 == 0:
             whatever = torch.lerp((1 - TAIL) * near + TAIL, law, share)
             alike = missed_alike(error, b, whatever, seen.evidence)
             if number == 0:

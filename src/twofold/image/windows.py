@@ -37,9 +37,19 @@ def count_beside(x: Tensor, axis: int, reach: int, across: int = 0) -> Tensor:
     return torch.stack([before - _at(sums, axis, -reach), _at(sums, axis, reach + 1) - after])
 
 
-def _sums(x: Tensor, axis: int) -> Tensor:
+def sum_along(x: Tensor, axis: int, reach: int) -> Tensor:
+    """Sums of whole numbers within ``reach`` of each entry along an axis, itself included; cut off at the borders.
+
+    >>> sum_along(torch.tensor([[[1, 2, 4, 8]]]), 2, 1).tolist()
+    [[[3, 7, 14, 12]]]
+    """
+    sums = _sums(x, axis, torch.int64)
+    return _at(sums, axis, reach + 1) - _at(sums, axis, -reach)
+
+
+def _sums(x: Tensor, axis: int, dtype: torch.dtype = torch.int32) -> Tensor:
     """Sums of all entries before each place along an axis, one place more than there are."""
-    sums = x.cumsum(axis, dtype=torch.int32)
+    sums = x.cumsum(axis, dtype=dtype)
     return torch.cat([torch.zeros_like(sums.narrow(axis, 0, 1)), sums], axis)
 
 

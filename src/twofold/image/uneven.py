@@ -1,0 +1,80 @@
+"""Where more outliers are than elsewhere: bad lines, a corner that was hit, a scan that gets worse towards its end.
+
+With one share π of outliers for the whole picture those of a bad line pass for texture: each makes the error that is
+allowed to the others larger. So the share is looked up in each place as well, as the mean P of the entries around:
+
+    π_i  =  π + Δ_i                      where |Δ_i| > max(LEAST, 5σ)             in a box, all channels together
+    π_i  =  π_i + (Δ_i − max(LEAST_ALONG, 5σ))₊                                   along a line of one channel
+
+Δ the mean of P − π there and σ² = π·(1 − π)/n what chance makes of it with n entries. Fine texture raises P as well,
+by less than LEAST; where outliers fall evenly nothing changes.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from twofold.image.borders import LINES
+from twofold.image.windows import sum_along
+
+BOX, LEAST = 15, 0.2  # pixels to each side
+LINE, LEAST_ALONG = 31, 0.3
+LEAST_SHARE, MOST_SHARE = 1e-4, 0.95
+_DEVIATIONS = 5.0
+_UNIT = 2.0**20  # probabilities are counted in parts of it
+
+
+class Places:
+    """The surroundings of each entry.
+
+    Parameters
+    ----------
+    evidence : Tensor of shape (C, H, W)
+        1 for the entries that count, else 0.
+
+    Examples
+    --------
+    >>> P = torch.zeros(1, 40, 40)
+    >>> P[0, 20] = 0.5  # half of the outliers of a bad row have been seen
+    >>> share = Places(torch.ones_like(P)).share(P, torch.full_like(P, 0.01))
+    >>> bool((share[0, 20] > 0.15).all()), bool((share[0, :20] == 0.01).all())
+    (True, True)
+    """
+
+    def __init__(self, evidence: Tensor) -> None:
+        self.evidence = evidence
+        known = evidence.long()
+        self.in_box = _in_box(known).clamp(min=1)
+        self.along = [sum_along(known, axis, LINE).clamp(min=1) for axis in (1, 2)]
+
+    def share(self, P: Tensor, overall: Tensor) -> Tensor:
+        """π for each entry.
+
+        Parameters
+        ----------
+        P, overall : Tensor of shape (C, H, W)
+            P(outlier) of each entry, and what the share would be without its place.
+        """
+        excess = _in_box(self._counted(P - overall)) / (self.in_box * _UNIT)
+        share = torch.where(excess.abs() > _beyond_chance(overall, self.in_box, LEAST), overall + excess, overall)
+        share = share.clamp(LEAST_SHARE, MOST_SHARE)
+        counted, more = self._counted(P - share), torch.zeros_like(share)
+        for axis, n in zip((1, 2), self.along, strict=True):
+            excess = sum_along(counted, axis, LINE) / (n * _UNIT) - _beyond_chance(share, n, LEAST_ALONG)
+            # A line at the border that nothing foretells may be other content.
+            inside = (slice(None), slice(LINES, -LINES)) if axis == 2 else (..., slice(LINES, -LINES))
+            more[inside] = more[inside].maximum(excess[inside])
+        return torch.where(self.evidence > 0, (share + more).clamp(max=MOST_SHARE), overall)
+
+    def _counted(self, v: Tensor) -> Tensor:
+        # Whole numbers, whose sum is the same in any order.
+        return (v * self.evidence * _UNIT).round().long()
+
+
+def _in_box(v: Tensor) -> Tensor:
+    return sum_along(sum_along(v.sum(0, keepdim=True), 1, BOX), 2, BOX)
+
+
+def _beyond_chance(share: Tensor, n: Tensor, least: float) -> Tensor:
+    return (_DEVIATIONS * (share * (1 - share) / n).sqrt()).clamp(min=least)
