@@ -18,7 +18,7 @@ from torch import Tensor
 from twofold.image.borders import LINES
 from twofold.image.windows import sum_along
 
-BOX, LEAST = 15, 0.2  # pixels to each side
+BOX, LEAST = 20, 0.2  # pixels to each side
 LINE, LEAST_ALONG = 31, 0.3
 LEAST_SHARE, MOST_SHARE = 1e-4, 0.95
 _DEVIATIONS = 5.0
