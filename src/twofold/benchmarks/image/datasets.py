@@ -101,6 +101,27 @@ def _measured(clean: Array, level: float, rng: np.random.Generator, *, seen: str
     return Picture(clean, noisy, struck=noisy != measured, instrument=instrument)
 
 
+def _rows_of_noise(clean: Array, level: float, rng: np.random.Generator) -> Picture:
+    """A share of the rows shows random values only."""
+    bad = rng.random((clean.shape[0], 1, 1)) < level
+    return Picture(clean, np.where(bad, rng.integers(0, 256, clean.shape), clean).astype(np.uint8))
+
+
+def _clusters(clean: Array, level: float, rng: np.random.Generator, *, n: int = 6, middle: float = 0.9) -> Picture:
+    """Random values in round clusters: a share of ``middle`` there, which falls outwards like a normal density.
+
+    So far that it is ``level`` of the picture where clusters meet neither each other nor the border.
+    """
+    height, width = clean.shape[:2]
+    variance = level * height * width / (n * 2 * np.pi * middle)
+    rows, columns = np.mgrid[:height, :width]
+    centres = rng.random((n, 2)) * (height, width)
+    nearest = np.min([(rows - r) ** 2 + (columns - c) ** 2 for r, c in centres], axis=0)
+    share = middle * np.exp(-nearest / (2 * variance))
+    bad = rng.random(clean.shape) < share[..., None]
+    return Picture(clean, np.where(bad, rng.integers(0, 256, clean.shape), clean).astype(np.uint8))
+
+
 NOISES: dict[str, Callable[[Array, float, np.random.Generator], Picture]] = {
     "salt and pepper, whole pixels": lambda clean, level, rng: Picture(
         clean, datasets.salt_and_pepper(clean, level, whole_pixels=True, random_state=rng)
@@ -118,6 +139,8 @@ NOISES: dict[str, Callable[[Array, float, np.random.Generator], Picture]] = {
     "salt and pepper on normal noise of 10/255": partial(_with_gauss, strike=datasets.salt_and_pepper),
     "random values on normal noise of 10/255": partial(_with_gauss, strike=datasets.random_valued_impulse),
     "salt and pepper, a fifth missing": _with_missing,
+    "rows of random values": _rows_of_noise,
+    "random values in six clusters": _clusters,
 }
 
 SEEN = {f"{name}, salt and pepper": partial(_measured, seen=name) for name in INSTRUMENTS}
@@ -143,7 +166,9 @@ def _own(choice: Choice) -> Iterator[Case]:
 
 
 def _kinds(choice: Choice) -> Iterator[Case]:
-    levels = dict.fromkeys(NOISES, 0.3) | {"dead and hot lines": 0.03, "text": 0.0, "scratches": 0.0}
+    others = {"dead and hot lines": 0.03, "text": 0.0, "scratches": 0.0}
+    uneven = {"rows of random values": 0.1, "random values in six clusters": 0.15}
+    levels = dict.fromkeys(NOISES, 0.3) | others | uneven
     for name in ("chelsea",) if choice.quick else ("F16", "kodim03"):
         for noise, level in levels.items():
             yield _case("kinds", choice, name, noise, level, (who.BALANCED, *who.CLASSICS))
