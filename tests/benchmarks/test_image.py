@@ -80,6 +80,11 @@ def test_every_kind_of_noise_leaves_most_entries_alone(noise):
     assert np.abs(others).max() == 0 or others.std() == pytest.approx(10, rel=0.1)
 
 
+@pytest.mark.parametrize("noise", NOISES)
+def test_every_kind_of_noise_takes_grey_pictures(noise):
+    assert corrupted(CLEAN[..., 0], noise, 0.1, 0).noisy.shape == (48, 48)
+
+
 def test_every_solver_improves_a_small_picture():
     picture = corrupted(CLEAN, "salt and pepper", 0.2, 0)
     for solver in (BALANCED, FAST, *CLASSICS):

@@ -103,8 +103,7 @@ def _measured(clean: Array, level: float, rng: np.random.Generator, *, seen: str
 
 def _rows_of_noise(clean: Array, level: float, rng: np.random.Generator) -> Picture:
     """A share of the rows shows random values only."""
-    bad = rng.random((clean.shape[0], 1, 1)) < level
-    return Picture(clean, np.where(bad, rng.integers(0, 256, clean.shape), clean).astype(np.uint8))
+    return _random_where(rng.random((len(clean), *(1,) * (clean.ndim - 1))) < level, clean, rng)
 
 
 def _clusters(clean: Array, level: float, rng: np.random.Generator, *, n: int = 6, middle: float = 0.9) -> Picture:
@@ -118,7 +117,10 @@ def _clusters(clean: Array, level: float, rng: np.random.Generator, *, n: int = 
     centres = rng.random((n, 2)) * (height, width)
     nearest = np.min([(rows - r) ** 2 + (columns - c) ** 2 for r, c in centres], axis=0)
     share = middle * np.exp(-nearest / (2 * variance))
-    bad = rng.random(clean.shape) < share[..., None]
+    return _random_where(rng.random(clean.shape) < share.reshape(height, width, *(1,) * (clean.ndim - 2)), clean, rng)
+
+
+def _random_where(bad: Array, clean: Array, rng: np.random.Generator) -> Picture:
     return Picture(clean, np.where(bad, rng.integers(0, 256, clean.shape), clean).astype(np.uint8))
 
 
@@ -166,9 +168,10 @@ def _own(choice: Choice) -> Iterator[Case]:
 
 
 def _kinds(choice: Choice) -> Iterator[Case]:
-    others = {"dead and hot lines": 0.03, "text": 0.0, "scratches": 0.0}
-    uneven = {"rows of random values": 0.1, "random values in six clusters": 0.15}
-    levels = dict.fromkeys(NOISES, 0.3) | others | uneven
+    levels = dict.fromkeys(NOISES, 0.3) | {
+        "dead and hot lines": 0.03, "text": 0.0, "scratches": 0.0,
+        "rows of random values": 0.1, "random values in six clusters": 0.15,
+    }  # fmt: skip
     for name in ("chelsea",) if choice.quick else ("F16", "kodim03"):
         for noise, level in levels.items():
             yield _case("kinds", choice, name, noise, level, (who.BALANCED, *who.CLASSICS))
