@@ -28,6 +28,16 @@ _SLOPE = 0.2  # of the leaky ReLU
 _MIN_COARSE = 4  # pixels along the shorter side of the coarsest scale
 
 
+class _Weights(nn.Conv2d):
+    """A convolution whose weights are drawn later, not from PyTorch's global random state.
+
+    (``nn.utils.skip_init`` does the same, and imports SymPy for it: a second.)
+    """
+
+    def reset_parameters(self) -> None:
+        """Leave them as they are in memory."""
+
+
 class _Convolution(nn.Module):
     """Convolution, batch norm, leaky ReLU."""
 
@@ -35,9 +45,7 @@ class _Convolution(nn.Module):
         super().__init__()
         reflected = size // 2 if padding == "reflect" else 0
         self.pad = _Reflect() if reflected else nn.Identity()
-        self.conv = nn.utils.skip_init(
-            nn.Conv2d, n_in, n_out, size, stride=stride, padding=size // 2 - reflected, bias=False
-        )
+        self.conv = _Weights(n_in, n_out, size, stride=stride, padding=size // 2 - reflected, bias=False)
         self.norm = nn.BatchNorm2d(n_out, track_running_stats=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -156,7 +164,7 @@ class SkipNetwork(nn.Module):
             if value < 1:
                 raise ValueError(f"{name}={value!r}: a positive integer is accepted")
         self.body = _Scale(n_in, width, skip, scales, padding)
-        self.head = nn.utils.skip_init(nn.Conv2d, width, n_out * shrink**2, 1)
+        self.head = _Weights(width, n_out * shrink**2, 1)
         self.shuffle = nn.PixelShuffle(shrink)
         self._draw_weights(generator or torch.Generator().manual_seed(0))
 

@@ -149,7 +149,8 @@ class NetworkSignal:
             self._recorded.backward(-pull)
         else:
             self.optimizer.zero_grad()
-            x.backward(-pull)
+            # The gradient at x is −pull. (As an argument of ``backward`` it makes PyTorch import SymPy: a second.)
+            torch.dot(x.view(-1), -pull.reshape(-1)).backward()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
