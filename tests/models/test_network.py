@@ -46,6 +46,22 @@ def test_a_step_follows_the_pull() -> None:
     assert (signal.value() - before).mean() > 0
 
 
+def test_a_pull_in_double_precision_is_taken_like_one_in_single() -> None:
+    images = []
+    for dtype in (torch.float32, torch.float64):
+        signal = NetworkSignal((3, 12, 10), width=8, skip=4, smoothing=0.01)
+        pull = torch.linspace(-1, 1, 360).reshape(3, 12, 10).to(dtype)
+        signal.descend(pull, rate=0.02)
+        images.append(signal.value().detach())
+    torch.testing.assert_close(*images)
+
+
+def test_a_pull_of_another_layout_is_refused() -> None:
+    signal = NetworkSignal((3, 12, 10), width=8, skip=4)
+    with pytest.raises(RuntimeError, match="size of tensor"):
+        signal.descend(torch.zeros(12, 10, 3), rate=0.02)
+
+
 @pytest.mark.parametrize(
     ("machine", "instructions", "helps"),
     [

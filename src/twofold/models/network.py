@@ -149,8 +149,8 @@ class NetworkSignal:
             self._recorded.backward(-pull)
         else:
             self.optimizer.zero_grad()
-            # The gradient at x is −pull. (As an argument of ``backward`` it makes PyTorch import SymPy: a second.)
-            torch.dot(x.view(-1), -pull.reshape(-1)).backward()
+            # As an argument of ``backward`` the gradient would make PyTorch import SymPy: a second.
+            (x * -pull).sum().backward()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
