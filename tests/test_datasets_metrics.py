@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import skimage.metrics
+import torch
 
 from twofold import datasets, metrics
 
@@ -193,6 +194,15 @@ def test_psnr_and_ssim_agree_with_scikit_image():
     assert metrics.psnr(truth, result) == pytest.approx(expected)
     expected = skimage.metrics.structural_similarity(truth, result, channel_axis=2, data_range=255)
     assert metrics.ssim(truth, result) == pytest.approx(expected)
+
+
+def test_tensors_mean_what_arrays_mean():
+    truth = np.random.default_rng(0).integers(0, 129, (8, 8)) / 128  # numbers of bfloat16, too
+    result = truth[::-1].copy()
+    for dtype in (torch.bfloat16, torch.float32, torch.float64):
+        shown = [torch.tensor(a, dtype=dtype, requires_grad=True) for a in (truth, result)]
+        assert metrics.psnr(*shown) == metrics.psnr(truth, result)
+        assert metrics.relative_error(*shown) == metrics.relative_error(truth, result)
 
 
 def test_equal_is_perfect():

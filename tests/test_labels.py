@@ -111,6 +111,11 @@ def test_labels_of_any_kind_tables_and_tensors():
     same = RobustLabelClassifier(epochs=2, random_state=0).fit(torch.from_numpy(X_TRAIN), names)
     np.testing.assert_array_equal(same.predict(X_TEST), model.predict(pd.DataFrame(X_TEST, columns=table.columns)))
     assert pickle.loads(pickle.dumps(model)).score(table, names) == model.score(table, names)
+    # Sixteenths, the digits' values, are numbers of bfloat16 too, which NumPy lacks.
+    short = torch.from_numpy(X_TRAIN).to(torch.bfloat16)
+    half = RobustLabelClassifier(epochs=2, random_state=0).fit(short, torch.from_numpy(NOISY))
+    whole = RobustLabelClassifier(epochs=2, random_state=0).fit(X_TRAIN, NOISY)
+    np.testing.assert_array_equal(half.predict_proba(short), whole.predict_proba(X_TRAIN))
 
 
 @pytest.mark.parametrize(
@@ -137,6 +142,10 @@ def test_other_refusals():
         RobustLabelClassifier(3).fit(X_TRAIN, NOISY)
     with pytest.raises(ValueError, match="one class only, 7:"):
         RobustLabelClassifier().fit(X_TRAIN, np.full(len(X_TRAIN), 7))
+    with pytest.raises(ValueError, match="y: 2 labels are masked"):
+        RobustLabelClassifier().fit(X_TRAIN, np.ma.masked_array(NOISY, mask=np.arange(len(NOISY)) < 2))
+    with pytest.raises(ValueError, match="NaN"):  # masked values are missing, not what lies below the mask
+        RobustLabelClassifier().fit(np.ma.masked_array(X_TRAIN, mask=X_TRAIN == 0), NOISY)
     with pytest.raises(FloatingPointError, match=r"lr=1000000\.0: the training diverged"):
         RobustLabelClassifier(lr=1e6, epochs=20, random_state=0).fit(X_TRAIN * 1e3, NOISY)
     with pytest.raises(NotFittedError):

@@ -18,6 +18,7 @@ from torch import nn
 
 from twofold.devices import as_device
 from twofold.labels import Epoch, LabelOutliers, train
+from twofold.problem import in_numpy
 
 HIDDEN = 256
 _PREDICT = 4096  # samples at a time
@@ -138,9 +139,23 @@ class RobustLabelClassifier(ClassifierMixin, BaseEstimator):
         X : array-like of shape (n_samples, n_features), or of more dimensions for a module that takes them
         y : array-like of shape (n_samples,)
             Class labels of any kind.
+
+        Raises
+        ------
+        ValueError
+            If a number given to the constructor is out of its range, a value of X or a label is missing, y holds one
+            class only, or the module's outputs do not fit y.
+        TypeError
+            If the module is neither a module nor a function that makes one.
+        FloatingPointError
+            If the training diverges.
         """
         self._check_numbers()
-        X, y = validate_data(self, _readable(X), y, dtype=[np.float32, np.float64], allow_nd=self.module is not None)
+        if np.ma.is_masked(y):
+            raise ValueError(f"y: {np.ma.count_masked(y)} labels are masked; samples without one have to be left out")
+        X, y = validate_data(
+            self, in_numpy(X), in_numpy(y), dtype=[np.float32, np.float64], allow_nd=self.module is not None
+        )
         check_classification_targets(y)
         self.classes_, named = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
@@ -190,7 +205,7 @@ class RobustLabelClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = validate_data(
-            self, _readable(X), reset=False, dtype=[np.float32, np.float64], allow_nd=self.module is not None
+            self, in_numpy(X), reset=False, dtype=[np.float32, np.float64], allow_nd=self.module is not None
         )
         return self._probabilities(torch.from_numpy(np.asarray(X, dtype=np.float32)))
 
@@ -271,7 +286,3 @@ class _Teller:
                 f"epoch {epoch.number}/{epoch.n_epochs}: loss {epoch.loss:.3f}, "
                 f"agrees with {epoch.agreement:.1%} of the labels\n"
             )
-
-
-def _readable(X: Any) -> Any:
-    return X.detach().cpu().numpy() if isinstance(X, torch.Tensor) else X

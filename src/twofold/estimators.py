@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from twofold.matrix.recover import robust_pca
 from twofold.matrix.rows import foretold_share, split_rows
 from twofold.observers import from_verbosity
-from twofold.problem import unmasked
+from twofold.problem import in_numpy
 
 
 class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -275,10 +275,7 @@ def _readable(X: Any) -> Any:
     TypeError
         Naming what scikit-learn would misread, or refuse without naming it.
     """
-    if isinstance(X, torch.Tensor):
-        X = X.detach().cpu()
-        return (X.float() if X.dtype == torch.bfloat16 else X).numpy()
-    X = unmasked(X)
+    X = in_numpy(X)
     if hasattr(X, "collect_schema") and not hasattr(X, "to_numpy"):
         raise TypeError("X: a lazy table; X.collect() gives what is accepted")
     if not (hasattr(X, "columns") and hasattr(X, "dtypes")):

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twofold.problem import in_numpy
+
 
 def psnr(truth: Any, result: Any, *, data_range: float | None = None) -> float:
     """Peak signal-to-noise ratio, 10·log10(range² / mean square error).
@@ -110,7 +112,7 @@ def relative_error(truth: Any, result: Any) -> float:
 
 
 def _pair(truth: Any, result: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-    truth, result = (a.detach().cpu().numpy() if hasattr(a, "detach") else np.asarray(a) for a in (truth, result))
+    truth, result = (np.asarray(in_numpy(a)) for a in (truth, result))
     if truth.shape != result.shape:
         raise ValueError(f"result: shape {result.shape}; {truth.shape} as the truth is accepted")
     if truth.size == 0:

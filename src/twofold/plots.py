@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from twofold.problem import in_numpy
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -87,7 +89,7 @@ def matrix_figure(
     """
     from matplotlib.figure import Figure
 
-    values, low_rank, outliers = (_numpy(a) for a in (values, solution.low_rank, solution.outliers))
+    values, low_rank, outliers = (np.asarray(in_numpy(a)) for a in (values, solution.low_rank, solution.outliers))
     figure = Figure(figsize=(11, 8), layout="constrained")
     (first, second), (third, fourth) = figure.subplots(2, 2)
     # Gross outliers would leave the rest in one colour: the scale is that of the low-rank part.
@@ -159,9 +161,9 @@ def _draw_singular_values(axes: Axes, values: NDArray[Any], solution: LowRankSol
     from matplotlib.ticker import MaxNLocator
 
     # Missing entries have no singular values: the low-rank part stands in for them.
-    filled = np.where(np.isnan(values), _numpy(solution.low_rank), values)
+    filled = np.where(np.isnan(values), in_numpy(solution.low_rank), values)
     of_input = np.linalg.svd(_subsample(filled), compute_uv=False)
-    of_result = _numpy(solution.factors[1])
+    of_result = in_numpy(solution.factors[1])
     scale = np.linalg.norm(filled) / max(np.linalg.norm(_subsample(filled)), np.finfo(float).tiny)
     shown = slice(0, min(len(of_input), max(3 * solution.rank, 30)))
     of_input = (of_input * scale)[shown]
@@ -225,7 +227,3 @@ def _shown_range(picture: NDArray[Any]) -> tuple[float, float]:
 def _unit_range(picture: NDArray[Any], scale: tuple[float, float]) -> NDArray[Any]:
     low, high = scale
     return np.clip((picture.astype(np.float32) - low) / (high - low), 0, 1)
-
-
-def _numpy(array: Any) -> NDArray[Any]:
-    return array.detach().cpu().numpy() if hasattr(array, "detach") else np.asarray(array)

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from twofold.matrix.sweep import largest, row_blocks
 from twofold.operators import LinearMap
-from twofold.problem import Problem, unmasked
+from twofold.problem import Problem, in_numpy
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,9 @@ class Certificate:
         ValueError
             If Y has another shape.
         """
-        data, X, nu = (_numpy64(array) for array in (Y, self.low_rank, self.dual_variable))
+        data, X, nu = (
+            np.asarray(in_numpy(array), dtype=np.float64) for array in (Y, self.low_rank, self.dual_variable)
+        )
         if data.shape != nu.shape:
             raise ValueError(f"Y: shape {data.shape}; accepted is the shape of the dual variable, {nu.shape}")
         observed = ~np.isnan(data)
@@ -105,12 +107,6 @@ class Certificate:
         primal = nuclear + np.abs(np.where(observed, data - image, 0.0)).sum() / self.alpha
         dual = float((nu * data).sum()) / scale
         return max(float((primal - dual) / primal), 0.0) if primal > 0 else 0.0
-
-
-def _numpy64(array: Any) -> np.ndarray:
-    if isinstance(array, Tensor):
-        array = array.detach().cpu().numpy()
-    return np.asarray(unmasked(array), dtype=np.float64)
 
 
 def _lower_gram(B: Tensor, blocks: int = 4) -> Tensor:

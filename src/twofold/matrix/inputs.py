@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from twofold.devices import as_device
-from twofold.problem import Problem, unmasked
+from twofold.problem import Problem, in_numpy
 
 Method = Literal["three-act", "descent"]
 METHODS = get_args(Method)
@@ -94,7 +94,7 @@ def _as_tensor(name: str, Y: Any) -> Tensor:
         if Y.is_complex():
             raise TypeError(f"{name}: dtype {Y.dtype}; real numbers are accepted")
         return Y
-    array = np.asarray(unmasked(Y))
+    array = np.asarray(in_numpy(Y))
     if array.dtype.kind == "O":
         # Tables with missing integers or mixed number types arrive as objects.
         try:
