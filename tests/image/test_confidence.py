@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import skimage.data
+import torch
 from numpy.typing import NDArray
 
 from tests.pictures import added, picture, salted
+from twofold.image import confidence
+from twofold.image.agreement import Neighbours
 from twofold.image.recover import recover_image
 from twofold.metrics import psnr
 
@@ -44,6 +47,30 @@ def test_what_is_black_anyway_is_no_outlier(name: str, level: float) -> None:
     P = recover_image(noisy, preset="fast").outlier_probability
     assert miscalibrated(P, noisy != clean) < 0.03
     assert (P > 0.5)[noisy == clean].mean() < 0.03
+
+
+def test_rounds_end_where_no_probability_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    clean = torch.linspace(0.2, 0.8, 64).expand(1, 64, 64).contiguous()
+    rng = torch.Generator().manual_seed(0)
+    foretold = clean + 0.01 * torch.randn(clean.shape, generator=rng)
+    y = torch.where(
+        torch.rand(clean.shape, generator=rng) < 0.3, (torch.rand(clean.shape, generator=rng) > 0.5).float(), clean
+    )
+    laws = confidence._Observed.outlier_law
+    rounds = [0]
+
+    def counted(seen: Any, P: torch.Tensor) -> torch.Tensor:
+        rounds[0] += 1
+        return laws(seen, P)
+
+    monkeypatch.setattr(confidence._Observed, "outlier_law", counted)
+    first = confidence.outlier_probability(Neighbours(y), foretold, torch.zeros_like(y))
+    assert 1 < rounds[0] <= confidence.EM_ROUNDS
+    rounds[0] = 0
+    again = confidence.outlier_probability(Neighbours(y), foretold, first)
+    assert rounds[0] <= 2
+    assert float((again - first).abs().mean()) < 1e-4
+    assert bool(((first > 0.5) == (y != clean)).all())
 
 
 def miscalibrated(P: Array, changed: Array) -> float:

@@ -52,7 +52,8 @@ LEAST_TAIL, MOST_TAIL = 1e-5, 0.05
 ROUGH, SPREAD = 0.02, 3.0  # v, and how much worse than their surroundings those are predicted
 ADDED = 0.3  # ρ to start from
 SMOOTH = 9  # bins over which g is averaged
-EM_ROUNDS = 5
+EM_ROUNDS = 5  # at the most
+EM_TOL = 5e-5  # rounds end where P moves by less, relative to its mean: all but the first decisions among few doubts
 SHARE_ROUNDS = 10  # for shares alone, given P
 # In a picture of few colours the outliers' histogram becomes that of the picture, and everything an outlier: where a
 # decision runs away like that, it is made again with the outliers' law kept uniform.
@@ -242,10 +243,12 @@ def _mixture(
         odds = torch.log(law / inlier)
         if grouped:
             odds = (odds * known).sum(0, keepdim=True).expand_as(odds)
-        P = torch.sigmoid(odds + torch.logit(share)) * possible
+        before, P = P, torch.sigmoid(odds + torch.logit(share)) * possible
         core = (1 - P) * near / inlier
         if not grouped:
             P = without_details(P, error, b, inlier, law, share, seen.evidence) * possible
+        if float((P - before).abs().mean()) <= EM_TOL * float(P.mean()):
+            break
     return P
 
 

@@ -177,16 +177,20 @@ def _padded(shape: Sequence[int]) -> list[int]:
 
 def _spectrum(residual: Tensor, trust: Tensor, padded: list[int]) -> Tensor:
     """Of the field's tapered covariance, shape (C, C, ...): a Hermitian matrix for each frequency."""
-    covariance = _autocovariance(residual * trust, trust, padded) * _taper(residual, padded)
-    spectrum = torch.fft.rfft2(covariance)
-    return (spectrum + spectrum.transpose(0, 1).conj()) / 2
+    C = len(residual)
+    first, second = torch.triu_indices(C, C)
+    covariance = _autocovariance(residual * trust, trust, padded, first, second) * _taper(residual, padded)
+    upper = torch.fft.rfft2(covariance)
+    spectrum = upper.new_empty(C, C, *upper.shape[1:])
+    spectrum[first, second], spectrum[second, first] = upper, upper.conj()
+    return spectrum
 
 
-def _autocovariance(e: Tensor, w: Tensor, padded: list[int]) -> Tensor:
-    """Σ w·e·e' / Σ w·w' for each displacement and pair of channels."""
+def _autocovariance(e: Tensor, w: Tensor, padded: list[int], first: Tensor, second: Tensor) -> Tensor:
+    """Σ w·e·e' / Σ w·w' for each displacement, and each pair of a first and a second channel."""
     E, W = (torch.fft.rfft2(v, s=padded) for v in (e, w))
-    products = torch.fft.irfft2(E[:, None].conj() * E[None], s=padded)
-    counts = torch.fft.irfft2(W[:, None].conj() * W[None], s=padded)
+    products = torch.fft.irfft2(E[first].conj() * E[second], s=padded)
+    counts = torch.fft.irfft2(W[first].conj() * W[second], s=padded)
     return torch.where(counts > 0.5, products / counts.clamp(min=0.5), 0.0)
 
 
