@@ -205,6 +205,15 @@ def test_tensors_mean_what_arrays_mean():
         assert metrics.relative_error(*shown) == metrics.relative_error(truth, result)
 
 
+def test_masked_arrays_are_compared_where_nothing_is_masked():
+    truth = np.random.default_rng(0).integers(0, 256, (8, 8), dtype=np.uint8)
+    result = truth[::-1]
+    whole = np.ma.masked_array(truth, mask=np.zeros(truth.shape, dtype=bool))
+    assert metrics.psnr(whole, result) == metrics.psnr(truth, result)  # in the range of uint8
+    with pytest.raises(ValueError, match="result: 1 entries are masked"):
+        metrics.psnr(truth, np.ma.masked_equal(np.arange(64).reshape(8, 8), 7))
+
+
 def test_equal_is_perfect():
     truth = np.random.default_rng(0).random((8, 8))
     assert metrics.psnr(truth, truth) == math.inf

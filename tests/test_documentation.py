@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import runpy
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,49 +85,47 @@ QUOTED_AS = {
 }
 
 
-def test_the_image_table_of_the_readme_is_what_was_measured() -> None:
+def readme_table(header: str) -> tuple[list[str], list[list[str]]]:
+    """Cells of README's table whose first line begins so, and of its other rows."""
+    lines = iter((ROOT / "README.md").read_text().splitlines())
+    first = next(line for line in lines if line.startswith(header))
+    rows = [line for line in itertools.takewhile(lambda line: line.startswith("|"), lines) if "|---|" not in line]
+    cells = [[cell.strip() for cell in line[1:-1].split("|")] for line in (first, *rows)]
+    return cells[0], cells[1:]
+
+
+def image_cases(*groups: str) -> list[dict[str, Any]]:
     cases = json.loads((ROOT / "benchmarks" / "results" / "image.json").read_text())["cases"]
+    return [case for case in cases if case["group"] in groups]
+
+
+def test_the_image_table_of_the_readme_is_what_was_measured() -> None:
     measured = {
         (case["settings"]["noise"], case["settings"]["level"], row["solver"], case["settings"]["image"]): row["facts"]
-        for case in cases
-        if case["group"] in ("salt", "random")
+        for case in image_cases("salt", "random")
         for row in case["rows"]
     }
-    lines = iter((ROOT / "README.md").read_text().splitlines())
-    images = next(line for line in lines if line.startswith("| noise | method |")).strip("| ").split(" | ")[2:]
+    (_, _, *images), rows = readme_table("| noise | method |")
     noise, n_quoted = "", 0
-    for line in lines:
-        if not line.startswith("|"):
-            break
-        first, method, *numbers = (cell.strip(" *") for cell in line.strip("|").split("|"))
-        if set(first) == {"-"}:
-            continue
+    for first, method, *numbers in rows:
         noise = first or noise
         kind, _, level = noise.rpartition(" ")
         solver = QUOTED_AS.get(method, method)
         for image, number in zip(images, numbers, strict=True):
             facts = measured[kind, float(level.rstrip("%")) / 100, solver, image]
-            assert number == f"{facts['psnr']:.1f}", (noise, method, image)
+            assert number.strip("*") == f"{facts['psnr']:.1f}", (noise, method, image)
             n_quoted += 1
     assert n_quoted == 80
 
 
 def test_the_table_of_other_corruption_in_the_readme_is_what_was_measured() -> None:
-    cases = json.loads((ROOT / "benchmarks" / "results" / "image.json").read_text())["cases"]
     measured = {
         case["name"]: {row["solver"]: row["facts"]["psnr"] for row in case["rows"] if row["facts"]}
-        for case in cases
-        if case["group"] == "kinds"
+        for case in image_cases("kinds")
     }
-    lines = iter((ROOT / "README.md").read_text().splitlines())
-    images = next(line for line in lines if line.startswith("| other corruption |")).strip("| ").split(" | ")[1:]
+    (_, *images), rows = readme_table("| other corruption |")
     quoted = set()
-    for line in lines:
-        if not line.startswith("|"):
-            break
-        noise, *numbers = (cell.strip() for cell in line.strip("|").split("|"))
-        if set(noise) == {"-"}:
-            continue
+    for noise, *numbers in rows:
         for image, number in zip(images, numbers, strict=True):
             name = f"{image}, {noise}"
             quoted.add(name)

@@ -144,6 +144,8 @@ def test_other_refusals():
         RobustLabelClassifier().fit(X_TRAIN, np.full(len(X_TRAIN), 7))
     with pytest.raises(ValueError, match="y: 2 labels are masked"):
         RobustLabelClassifier().fit(X_TRAIN, np.ma.masked_array(NOISY, mask=np.arange(len(NOISY)) < 2))
+    whole = np.ma.masked_array(NOISY, mask=np.zeros(len(NOISY), dtype=bool))
+    assert RobustLabelClassifier(epochs=1).fit(X_TRAIN, whole).classes_.dtype == NOISY.dtype
     with pytest.raises(ValueError, match="NaN"):  # masked values are missing, not what lies below the mask
         RobustLabelClassifier().fit(np.ma.masked_array(X_TRAIN, mask=X_TRAIN == 0), NOISY)
     with pytest.raises(FloatingPointError, match=r"lr=1000000\.0: the training diverged"):

@@ -153,9 +153,7 @@ class RobustLabelClassifier(ClassifierMixin, BaseEstimator):
         self._check_numbers()
         if np.ma.is_masked(y):
             raise ValueError(f"y: {np.ma.count_masked(y)} labels are masked; samples without one have to be left out")
-        X, y = validate_data(
-            self, in_numpy(X), in_numpy(y), dtype=[np.float32, np.float64], allow_nd=self.module is not None
-        )
+        X, y = self._validated(X, y=in_numpy(y))
         check_classification_targets(y)
         self.classes_, named = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
@@ -204,9 +202,7 @@ class RobustLabelClassifier(ClassifierMixin, BaseEstimator):
         float32 ndarray of shape (n_samples, n_classes)
         """
         check_is_fitted(self)
-        X = validate_data(
-            self, in_numpy(X), reset=False, dtype=[np.float32, np.float64], allow_nd=self.module is not None
-        )
+        X = self._validated(X, reset=False)
         return self._probabilities(torch.from_numpy(np.asarray(X, dtype=np.float32)))
 
     def predict(self, X: Any) -> np.ndarray:
@@ -259,6 +255,11 @@ class RobustLabelClassifier(ClassifierMixin, BaseEstimator):
                 f"module: gives {given} for {len(sample)} samples; {wanted} is accepted, one a class of y"
             )
         return module
+
+    def _validated(self, X: Any, **more: Any) -> Any:
+        return validate_data(
+            self, in_numpy(X), dtype=[np.float32, np.float64], allow_nd=self.module is not None, **more
+        )
 
     def _check_numbers(self) -> None:
         for name in ("alpha", "start_scale", "lr"):

@@ -29,7 +29,7 @@ def psnr(truth: Any, result: Any, *, data_range: float | None = None) -> float:
     Raises
     ------
     ValueError
-        If the shapes differ, or the range of floats is neither given nor [0, 1].
+        If the shapes differ, an entry is masked, or the range of floats is neither given nor [0, 1].
 
     Examples
     --------
@@ -98,7 +98,7 @@ def relative_error(truth: Any, result: Any) -> float:
     Raises
     ------
     ValueError
-        If the shapes differ.
+        If the shapes differ, or an entry is masked.
 
     Examples
     --------
@@ -112,6 +112,11 @@ def relative_error(truth: Any, result: Any) -> float:
 
 
 def _pair(truth: Any, result: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    for name, array in (("truth", truth), ("result", result)):
+        if np.ma.is_masked(array):
+            raise ValueError(
+                f"{name}: {np.ma.count_masked(array)} entries are masked; what is compared has to be there"
+            )
     truth, result = (np.asarray(in_numpy(a)) for a in (truth, result))
     if truth.shape != result.shape:
         raise ValueError(f"result: shape {result.shape}; {truth.shape} as the truth is accepted")

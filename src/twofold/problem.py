@@ -19,19 +19,23 @@ SAMPLE = 50_000
 
 def in_numpy(Y: Any) -> Any:
     """As NumPy holds it: a tensor of any device as an array (bfloat16, which NumPy lacks, as float32), a masked array
-    with NaN where its mask says that an entry is missing; anything else as it is.
+    with NaN where its mask says that an entry is missing, if any is; anything else as it is.
 
     Examples
     --------
     >>> in_numpy(np.ma.masked_array([1, 999], mask=[False, True]))
     array([ 1., nan])
+    >>> in_numpy(np.ma.masked_array([1, 2]))
+    array([1, 2])
     >>> in_numpy(torch.tensor([1.5], dtype=torch.bfloat16))
     array([1.5], dtype=float32)
     """
     if isinstance(Y, Tensor):
         Y = Y.detach().cpu()
         return (Y.float() if Y.dtype == torch.bfloat16 else Y).numpy()
-    return np.where(np.ma.getmaskarray(Y), np.nan, Y.data) if isinstance(Y, np.ma.MaskedArray) else Y
+    if isinstance(Y, np.ma.MaskedArray):
+        return np.where(Y.mask, np.nan, Y.data) if np.ma.is_masked(Y) else Y.data
+    return Y
 
 
 @dataclass(frozen=True)

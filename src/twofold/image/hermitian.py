@@ -45,7 +45,7 @@ def eigen(A: Tensor) -> tuple[Tensor, Tensor]:
     upper = {(p, q): A[p, q] for p in range(C) for q in range(p + 1, C)}
     eye = torch.eye(C, dtype=A.dtype, device=A.device)
     columns = [list(column) for column in eye.view(C, C, *[1] * (A.ndim - 2))]
-    for sweep in range(C + 1):  # by then rounding is reached in any case
+    for sweep in range(C + 1):  # by then rounding is reached, mostly a sweep before: that is asked once
         if sweep == C and _is_diagonal(diagonal, upper):
             break
         for p, q in list(upper):

@@ -178,7 +178,7 @@ def _padded(shape: Sequence[int]) -> list[int]:
 def _spectrum(residual: Tensor, trust: Tensor, padded: list[int]) -> Tensor:
     """Of the field's tapered covariance, shape (C, C, ...): a Hermitian matrix for each frequency."""
     C = len(residual)
-    first, second = torch.triu_indices(C, C)
+    first, second = torch.triu_indices(C, C, device=residual.device)
     covariance = _autocovariance(residual * trust, trust, padded, first, second) * _taper(residual, padded)
     upper = torch.fft.rfft2(covariance)
     spectrum = upper.new_empty(C, C, *upper.shape[1:])
