@@ -23,6 +23,7 @@ from twofold.image.agreement import Neighbours
 from twofold.image.borders import along_borders
 from twofold.image.confidence import local_error, outlier_probability
 from twofold.image.frames import EQUAL, on_a_frame
+from twofold.image.holes import depth_of_holes, fill_holes, variogram
 from twofold.image.identify import huber
 from twofold.image.kriging import held_out, noise_of, predicted
 from twofold.image.presets import Preset
@@ -204,10 +205,14 @@ class DecidedOutliers:
             squared = squared_error(self.trust, y - foretold, 1 - P, self.withheld, local)
         fill, level = self._filler(torch.ones_like(own), noise, own)(smooth), noise[:, None, None]
         kept = (1 - self.probability) * (level == 0)
-        squared = squared - level**2
+        _, on_frame = self._frame(torch.ones_like(own))
+        depth = depth_of_holes(((self.probability < 0.5) | on_frame | own).any(0))
+        in_holes = variogram(y, self.trust, depth) - 2 * level**2
+        squared = torch.where(depth > 0, in_holes, squared - level**2)
         good = torch.where(level == 0, (1 - kept) ** 2 * (y - fill) ** 2, squared)
         bad = squared + kept**2 * (y - prediction) ** 2  # the fill of an entry that is trusted was shown it
-        return Restored(torch.lerp(fill, y, kept), P, torch.lerp(good, bad, P), float(noise.mean()))
+        image = fill_holes(torch.lerp(fill, y, kept), depth)
+        return Restored(image, P, torch.lerp(good, bad, P), float(noise.mean()))
 
     def _filler(self, shown: Tensor, noise: Tensor, own: Tensor) -> Callable[[Tensor], Tensor]:
         """From a smooth fit to what entries are filled with: the fit plus kriging of what it misses, or what the
