@@ -93,6 +93,17 @@ def _with_missing(clean: Array, level: float, rng: np.random.Generator) -> Pictu
     return Picture(clean, noisy, mask)
 
 
+def _with_squares(clean: Array, level: float, rng: np.random.Generator, *, n: int = 6) -> Picture:
+    """Squares missing, told to everybody, of 1/32 to 1/8 of the picture's height, and impulses among the rest."""
+    noisy, mask = datasets.salt_and_pepper(clean, level, random_state=rng), np.zeros(clean.shape[:2], bool)
+    height, width = mask.shape
+    for side in rng.integers(height // 32, height // 8, n, endpoint=True):
+        top, left = rng.integers(0, height - side), rng.integers(0, width - side)
+        mask[top : top + side, left : left + side] = True
+    noisy[mask] = 0
+    return Picture(clean, noisy, mask)
+
+
 def _measured(clean: Array, level: float, rng: np.random.Generator, *, seen: str) -> Picture:
     """What an instrument measures, and salt and pepper on it."""
     instrument = INSTRUMENTS[seen]
@@ -141,6 +152,7 @@ NOISES: dict[str, Callable[[Array, float, np.random.Generator], Picture]] = {
     "salt and pepper on normal noise of 10/255": partial(_with_gauss, strike=datasets.salt_and_pepper),
     "random values on normal noise of 10/255": partial(_with_gauss, strike=datasets.random_valued_impulse),
     "salt and pepper, a fifth missing": _with_missing,
+    "salt and pepper, six squares missing": _with_squares,
     "rows of random values": _rows_of_noise,
     "random values in six clusters": _clusters,
 }
