@@ -95,8 +95,8 @@ def _with_missing(clean: Array, level: float, rng: np.random.Generator) -> Pictu
 
 def _with_squares(clean: Array, level: float, rng: np.random.Generator, *, n: int = 6) -> Picture:
     """Squares missing, told to everybody, of 1/32 to 1/8 of the picture's height, and impulses among the rest."""
-    noisy, mask = datasets.salt_and_pepper(clean, level, random_state=rng), np.zeros(clean.shape[:2], bool)
-    height, width = mask.shape
+    height, width = clean.shape[:2]
+    noisy, mask = datasets.salt_and_pepper(clean, level, random_state=rng), np.zeros((height, width), bool)
     for side in rng.integers(height // 32, height // 8, n, endpoint=True):
         top, left = rng.integers(0, height - side), rng.integers(0, width - side)
         mask[top : top + side, left : left + side] = True
