@@ -75,22 +75,20 @@ def test_pictures_that_are_lines_have_holes_too(shape: tuple[int, int, int]) -> 
     assert float((filled - image)[middle].abs().max()) < 1e-5
 
 
-def test_the_variogram_is_that_of_the_trusted_entries() -> None:
-    # A random walk along columns, from 0 in each row: y − y' has the variance d there, and 2·column along rows.
-    generator = torch.Generator().manual_seed(0)
-    steps = torch.randn(1, 400, 64, generator=generator)
-    y, depth = steps.cumsum(2), torch.zeros(400, 64, dtype=torch.int64)
-    depth[200, 30:33] = torch.tensor([2, 8, 12])
-    trust = torch.ones_like(y)
-    trust[:, 1::2] = 0  # no two neighbours along a column of pixels
-    y[:, 1::2] = 1e6
-    trust[:, 2::4] = 0
-    found = variogram(y, trust, depth)[200, 30:33]
-    along = [float((y[:, ::4, d:] - y[:, ::4, :-d]).square().mean()) for d in (2, 8)]
-    assert float(found[0]) == pytest.approx(along[0], rel=1e-4)
-    assert along[0] == pytest.approx(2, rel=0.1)
-    assert float(found[1]) > along[1]  # four rows away is another walk
-    assert float(found[1]) < float(found[2])
+def test_the_variogram_is_that_of_the_trusted_entries_around() -> None:
+    # Slopes of 1 and 4 along rows, 0 along columns, and what is wrong with some entries is not trusted.
+    slope = torch.cat([torch.ones(100), 4 * torch.ones(100)])
+    y = (slope.cumsum(0) / 1000).expand(2, 101, 200).clone()
+    trust, depth = torch.ones_like(y), torch.zeros(101, 200, dtype=torch.int64)
+    y[:, 1::7, 1::5], trust[:, 1::7, 1::5] = 1e6, 0.0
+    depth[50, [50, 51, 52, 150]] = torch.tensor([8, 12, 14, 8])
+    found = variogram(y, trust, depth)
+    assert not bool(found[depth == 0].any())
+    calm, further, furthest, rough = found[50, [50, 51, 52, 150]].tolist()
+    assert calm == pytest.approx(0.5 * 0.008**2, rel=0.05)
+    assert further == pytest.approx(0.5 * 0.012**2, rel=0.05)
+    assert furthest == pytest.approx(0.5 * 0.014**2, rel=0.05)
+    assert rough == pytest.approx(0.5 * 0.032**2, rel=0.05)
 
 
 @pytest.mark.parametrize(("name", "seed"), [("chelsea", 0), ("astronaut", 1), ("coffee", 2)])

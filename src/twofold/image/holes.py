@@ -7,7 +7,7 @@ at the rim and without overshooting in the middle:
 
     min Σ (Δx)² + |∇x|²/TENSION²                     x as it is outside the holes
     image  ←  image + min(d/DEEP, 1)·(x − image)     d pixels from the nearest that is trusted
-    E (image − truth)²  =  γ(d)                      the mean of (y − y', d pixels away)²: the picture's variogram
+    E (image − truth)²  =  γ(d)                      the mean of (y − y', d pixels away)²: the variogram there
 
 Both terms together come near to the spectrum 1/|k|³ of pictures, for which this is the best linear prediction from
 all around. It errs by 0.7 to 1.0 of γ at any depth (mean of nine pictures, holes of 6 to 44 pixels).
@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.ndimage import distance_transform_cdt, maximum_filter
+from scipy.ndimage import distance_transform_cdt, maximum_filter, uniform_filter
 from scipy.sparse.linalg import splu
 from torch import Tensor
 
@@ -32,6 +32,8 @@ SIDE = 5
 
 TENSION = 2.0  # pixels below which curvature counts, above which slope does
 DEEP = 10  # pixels from the rim, from which on the network has no say
+AROUND, _LEAST_AROUND = 2, 8  # pixels, of the variogram: times the distance, and at the least
+_OVERALL = 0.01  # pairs in each pixel that count for the whole picture
 _LEAST = 1 / 255**2  # of the variogram
 
 
@@ -114,10 +116,10 @@ def _second_difference(n: int) -> sparse.dia_array:
 
 
 def variogram(y: Tensor, trust: Tensor, depth: Tensor) -> Tensor:
-    """γ(d) for each pixel, (H, W), 0 outside the holes.
+    """γ(d) around each pixel, (H, W), 0 outside the holes.
 
-    It is taken at distances 1, 2, 4, ... along rows and columns of all channels, and linear in logarithms between
-    them. Where no two trusted entries are so far apart, it is that of the last distance.
+    It is taken at distances d = 1, 2, 4, ... along rows and columns of all channels, from pairs within AROUND·d, and
+    linear in logarithms between them. It does not fall: where few pairs are so far apart it is that of less.
 
     Parameters
     ----------
@@ -136,20 +138,30 @@ def variogram(y: Tensor, trust: Tensor, depth: Tensor) -> Tensor:
     deepest = int(depth.max())
     if deepest == 0:
         return torch.zeros_like(y[0])
-    distances = [2**k for k in range(math.ceil(math.log2(deepest)) + 1)]
-    gamma = np.maximum.accumulate([max(_apart(y, trust, d), _LEAST) for d in distances])
-    d = depth.clamp(min=1).cpu().numpy()
-    at_depth = torch.from_numpy(np.exp(np.interp(np.log(d), np.log(distances), np.log(gamma)))).to(y)
-    return torch.where(depth > 0, at_depth, 0.0)
+    n = math.ceil(math.log2(deepest)) + 1
+    gamma = torch.stack([_apart(y.double(), trust.double(), 2**k) for k in range(n)])
+    gamma = gamma.clamp(min=_LEAST).cummax(0).values.log()
+    log_d = depth.clamp(min=1).double().log2()
+    lower = log_d.floor().long()
+    at_lower, at_upper = (gamma.gather(0, k.clamp(max=n - 1)[None])[0] for k in (lower, lower + 1))
+    return torch.where(depth > 0, torch.lerp(at_lower, at_upper, log_d - lower).exp(), 0.0).to(y)
 
 
-def _apart(y: Tensor, trust: Tensor, d: int) -> float:
-    """Mean of (y − y', d pixels away)², both trusted, along rows and columns; 0 where there are none."""
-    total = weight = 0.0
+def _apart(y: Tensor, trust: Tensor, d: int) -> Tensor:
+    """Mean of (y − y', d pixels away)² around each pixel, (H, W), both trusted, along rows and columns."""
+    total, weight = torch.zeros_like(y[0]), torch.zeros_like(y[0])
     for axis in (1, 2):
         n = y.shape[axis] - d
         if n > 0:
             w = trust.narrow(axis, 0, n) * trust.narrow(axis, d, n)
-            total += float((w * (y.narrow(axis, 0, n) - y.narrow(axis, d, n)) ** 2).sum())
-            weight += float(w.sum())
-    return total / weight if weight > 0 else 0.0
+            missed = w * (y.narrow(axis, 0, n) - y.narrow(axis, d, n)) ** 2
+            for into, pairs in ((total, missed), (weight, w)):
+                into.narrow(axis - 1, d // 2, n).add_(pairs.sum(0))
+    overall = total.sum() / weight.sum().clamp(min=1e-12)
+    window = 2 * max(AROUND * d, _LEAST_AROUND) + 1
+    # Beyond the borders there is nothing, in either.
+    total, weight = (
+        torch.from_numpy(uniform_filter(v.cpu().numpy(), window, mode="constant")).to(y.device)
+        for v in (total, weight)
+    )
+    return (total.clamp(min=0) + _OVERALL * overall) / (weight.clamp(min=0) + _OVERALL)
