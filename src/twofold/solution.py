@@ -73,7 +73,8 @@ class ImageSolution:
         In [0, 1]: how likely each entry is an outlier. 1 where the mask says so.
     expected_error : float32 ndarray, shape of ``outliers``, or None
         The error to expect of each entry of ``image``, root mean square, in units of the input: P·e² + P(1−P)·(y−x̂)²,
-        e the error at entries that were withheld from the method (:mod:`twofold.image.withheld`). None behind an
+        e the error at entries that were withheld from the method (:mod:`twofold.image.withheld`), and in holes that
+        are wider than strokes what pixels around them differ by (:mod:`twofold.image.holes`). None behind an
         operator, for images of less than 64×64 pixels, and for baselines.
     noise : float
         Standard deviation of dense noise that was found beside the outliers and smoothed, in units of the input; 0

@@ -10,7 +10,7 @@ at the rim and without overshooting in the middle:
     E (image − truth)²  =  γ(d)                      the mean of (y − y', d pixels away)²: the variogram there
 
 Both terms together come near to the spectrum 1/|k|³ of pictures, for which this is the best linear prediction from
-all around. It errs by 0.7 to 1.0 of γ at any depth (mean of nine pictures, holes of 6 to 44 pixels).
+all around. It errs by 0.8 of γ, over all holes of eight pictures (6 to 44 pixels); single ones scatter by 4 dB.
 
 Reference: W. H. F. Smith and P. Wessel, Gridding with continuous curvature splines in tension, Geophysics 55, 1990.
 """
@@ -139,7 +139,8 @@ def variogram(y: Tensor, trust: Tensor, depth: Tensor) -> Tensor:
     if deepest == 0:
         return torch.zeros_like(y[0])
     n = math.ceil(math.log2(deepest)) + 1
-    gamma = torch.stack([_apart(y.double(), trust.double(), 2**k) for k in range(n)])
+    exact = y.double(), trust.double()  # running sums over windows
+    gamma = torch.stack([_apart(*exact, 2**k) for k in range(n)])
     gamma = gamma.clamp(min=_LEAST).cummax(0).values.log()
     log_d = depth.clamp(min=1).double().log2()
     lower = log_d.floor().long()

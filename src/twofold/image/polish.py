@@ -190,8 +190,8 @@ class DecidedOutliers:
         return self.restored(x, first, smooth)
 
     def restored(self, x: Tensor, first: Tensor, decided_by: Tensor) -> Restored:
-        """The smooth fit plus kriging of what it misses; the entries that are trusted stay as they are, unless they
-        are noisy."""
+        """The smooth fit plus kriging of what it misses, and a spline in holes; the entries that are trusted stay as
+        they are, unless they are noisy."""
         y, (prediction, own) = self.problem.values, self.predicted(decided_by)
         P = self._judged(prediction, reported=True)
         if self.problem.operator is not None:
@@ -207,7 +207,7 @@ class DecidedOutliers:
         kept = (1 - self.probability) * (level == 0)
         _, on_frame = self._frame(torch.ones_like(own))
         depth = depth_of_holes(((self.probability < 0.5) | on_frame | own).any(0))
-        in_holes = variogram(y, self.trust, depth) - 2 * level**2
+        in_holes = variogram(y, self.trust, depth) - 2 * level**2  # both of a pair are noisy
         squared = torch.where(depth > 0, in_holes, squared - level**2)
         good = torch.where(level == 0, (1 - kept) ** 2 * (y - fill) ** 2, squared)
         bad = squared + kept**2 * (y - prediction) ** 2  # the fill of an entry that is trusted was shown it

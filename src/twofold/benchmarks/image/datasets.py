@@ -85,23 +85,25 @@ def _with_gauss(clean: Array, level: float, rng: np.random.Generator, *, strike:
     return Picture(clean, noisy, struck=noisy != rough)
 
 
-def _with_missing(clean: Array, level: float, rng: np.random.Generator) -> Picture:
-    """A fifth of the pixels missing, told to everybody, and impulses among the others."""
+def _with_missing(clean: Array, level: float, rng: np.random.Generator, *, missing: Callable[..., Array]) -> Picture:
+    """Pixels missing, told to everybody, and impulses among the others."""
     noisy = datasets.salt_and_pepper(clean, level, random_state=rng)
-    mask = rng.random(clean.shape[:2]) < 0.2
+    mask = missing(*clean.shape[:2], rng)
     noisy[mask] = 0
     return Picture(clean, noisy, mask)
 
 
-def _with_squares(clean: Array, level: float, rng: np.random.Generator, *, n: int = 6) -> Picture:
-    """Squares missing, told to everybody, of 1/32 to 1/8 of the picture's height, and impulses among the rest."""
-    height, width = clean.shape[:2]
-    noisy, mask = datasets.salt_and_pepper(clean, level, random_state=rng), np.zeros((height, width), bool)
-    for side in rng.integers(height // 32, height // 8, n, endpoint=True):
+def _a_fifth(height: int, width: int, rng: np.random.Generator) -> Array:
+    return rng.random((height, width)) < 0.2
+
+
+def _six_squares(height: int, width: int, rng: np.random.Generator) -> Array:
+    """Of 1/32 to 1/8 of the picture's height."""
+    mask = np.zeros((height, width), bool)
+    for side in rng.integers(height // 32, height // 8, 6, endpoint=True):
         top, left = rng.integers(0, height - side), rng.integers(0, width - side)
         mask[top : top + side, left : left + side] = True
-    noisy[mask] = 0
-    return Picture(clean, noisy, mask)
+    return mask
 
 
 def _measured(clean: Array, level: float, rng: np.random.Generator, *, seen: str) -> Picture:
@@ -151,8 +153,8 @@ NOISES: dict[str, Callable[[Array, float, np.random.Generator], Picture]] = {
     ),
     "salt and pepper on normal noise of 10/255": partial(_with_gauss, strike=datasets.salt_and_pepper),
     "random values on normal noise of 10/255": partial(_with_gauss, strike=datasets.random_valued_impulse),
-    "salt and pepper, a fifth missing": _with_missing,
-    "salt and pepper, six squares missing": _with_squares,
+    "salt and pepper, a fifth missing": partial(_with_missing, missing=_a_fifth),
+    "salt and pepper, six squares missing": partial(_with_missing, missing=_six_squares),
     "rows of random values": _rows_of_noise,
     "random values in six clusters": _clusters,
 }
