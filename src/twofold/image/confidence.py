@@ -170,7 +170,7 @@ class _Observed:
         error = y - prediction
         # What was drawn over the picture agrees as well.
         evidence = known if drawn is None else known * ~drawn
-        return _Observed(y, error, known, drawn, evidence, bins, bins_of(0.5 + 0.5 * error), Places(evidence))
+        return _Observed(y, error, known, drawn, evidence, bins, bins_of(0.5 + 0.5 * error), Places(y, evidence))
 
     def share(self, P: Tensor) -> Tensor:
         """π for each entry without its place: one for what was drawn over the picture, if that is enough, one for all
@@ -220,7 +220,7 @@ def _mixture(
         b = local_error(error.abs(), core * known)
         overall = seen.share(P)
         if number % 2 == 0:  # every other round is enough for what the surroundings say
-            here = seen.places.share(P, overall) - overall
+            here = seen.places.share(P, error, overall) - overall
         share = (overall + here).clamp(LEAST_SHARE, MOST_SHARE)
         smooth, rough = logistic(error, b), torch.exp(-error.abs() / (SPREAD * b)) / (2 * SPREAD * b)
         near = torch.lerp(smooth, rough, ROUGH)
