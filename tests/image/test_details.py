@@ -87,7 +87,7 @@ def test_agreement_of_what_is_drawn_or_unknown_does_not_count(silent):
     prediction, clean, glint = _picture()
     marked = glint.expand_as(clean)
     observed, overlay = (~marked, None) if silent == "unknown" else (None, marked)
-    P = outlier_probability(Neighbours(clean, observed), prediction, marked.float(), overlay=overlay)
+    P = outlier_probability(Neighbours(clean, observed, overlay), prediction, marked.float())
     assert bool((P[:, glint] > 0.5).all())
 
 

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from twofold.image.overlays import shifted
+from twofold.image.uneven import Places
 from twofold.image.windows import count_beside, sum_around
 
 BINS = 256
@@ -70,13 +71,23 @@ class Neighbours:
     y : Tensor of shape (C, H, W), in [0, 1]
     observed : bool Tensor of shape (C, H, W), optional
         False where an entry is known to be bad and does not count.
+    overlay : bool Tensor of shape (C, H, W), optional
+        True where neighbours of the same value are no evidence for an entry (:mod:`twofold.image.overlays`).
     """
 
-    def __init__(self, y: Tensor, observed: Tensor | None = None) -> None:
-        self.y, self.bins = y, bins_of(y)
+    def __init__(self, y: Tensor, observed: Tensor | None = None, overlay: Tensor | None = None) -> None:
+        self.y, self.bins, self.overlay = y, bins_of(y), overlay
         self.is_known = torch.ones_like(y, dtype=torch.bool) if observed is None else observed
         self.known = self.is_known.to(y)
+        # What was drawn over the picture agrees as well.
+        self.evidence = self.known if overlay is None else self.known * ~overlay
+        """1 for the entries whose agreement with neighbours and other channels counts."""
         self._around_value: dict[int, list[tuple[Tensor, Tensor]]] = {}
+
+    @cached_property
+    def places(self) -> Places:
+        """The surroundings of each entry."""
+        return Places(self.y, self.evidence)
 
     @cached_property
     def near_and_far(self) -> list[tuple[_Counts, _Counts]]:

@@ -93,7 +93,6 @@ def outlier_probability(
     prediction: Tensor,
     start: Tensor,
     *,
-    overlay: Tensor | None = None,
     impulses: Tensor | None = None,
     polarity: Polarity = "both",
     grouped: bool = False,
@@ -104,13 +103,12 @@ def outlier_probability(
     Parameters
     ----------
     neighbours : Neighbours
-        y, the observation. An entry that is known to be bad has probability 1, and is no evidence about the others.
+        y, the observation. An entry that is known to be bad has probability 1, and is no evidence about the others;
+        nor is what was drawn over the picture for what is beside it.
     prediction : Tensor of shape (C, H, W)
         What the other entries say about each entry.
     start : Tensor of shape (C, H, W)
         Probabilities to start from.
-    overlay : bool Tensor of shape (C, H, W), optional
-        True where neighbours of the same value are no evidence for an entry (:mod:`twofold.image.overlays`).
     impulses : bool Tensor of shape (C, H, W), optional
         True where an entry has a scattered value (:mod:`twofold.image.scattered`), however many those are.
     polarity : {"both", "bright", "dark"}
@@ -133,8 +131,8 @@ def outlier_probability(
     >>> bool((P[y == 1] > 0.99).all()), bool((P[y < 1] < 0.01).all())
     (True, True)
     """
-    known = neighbours.known
-    seen = _Observed.of(neighbours, prediction, overlay)
+    known, overlay = neighbours.known, neighbours.overlay
+    seen = _Observed.of(neighbours, prediction)
     P = _mixture(seen, start, polarity, grouped, learned=True, reported=reported)
     others = known if impulses is None else known * ~impulses
     if share_of(P, others) > RUNAWAY:
@@ -159,18 +157,15 @@ class _Observed:
     known: Tensor
     drawn: Tensor | None
     evidence: Tensor
-    """1 for the entries whose agreement with neighbours and other channels counts."""
     bins: Tensor
     error_bins: Tensor
     places: Places
 
     @staticmethod
-    def of(neighbours: Neighbours, prediction: Tensor, drawn: Tensor | None) -> _Observed:
-        y, known, bins = neighbours.y, neighbours.known, neighbours.bins
-        error = y - prediction
-        # What was drawn over the picture agrees as well.
-        evidence = known if drawn is None else known * ~drawn
-        return _Observed(y, error, known, drawn, evidence, bins, bins_of(0.5 + 0.5 * error), Places(y, evidence))
+    def of(neighbours: Neighbours, prediction: Tensor) -> _Observed:
+        n, error = neighbours, neighbours.y - prediction
+        error_bins = bins_of(0.5 + 0.5 * error)
+        return _Observed(n.y, error, n.known, n.overlay, n.evidence, n.bins, error_bins, n.places)
 
     def share(self, P: Tensor) -> Tensor:
         """π for each entry without its place: one for what was drawn over the picture, if that is enough, one for all

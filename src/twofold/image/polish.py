@@ -66,7 +66,9 @@ class DecidedOutliers:
     folds : int
     generator : torch.Generator
         Draws the entries that are held out.
-    overlay, impulses
+    overlay
+        As in :class:`Neighbours`.
+    impulses
         As in :func:`outlier_probability`.
     withheld : bool Tensor of shape (C, H, W), optional
         Entries that the network is not shown: :mod:`twofold.image.withheld`.
@@ -86,7 +88,7 @@ class DecidedOutliers:
         self.probability, self.withheld = probability, withheld
         self.s = torch.zeros_like(problem.values)
         self.changed = 1.0  # share of the entries that changed sides in the last decision
-        self._neighbours = Neighbours(problem.values, problem.observed)
+        self._neighbours = Neighbours(problem.values, problem.observed, overlay)
         hardly = (probability < 0.1).float()
         self.trusts = [hardly if trust is None or hardly_differ(trust, hardly) else trust]
 
@@ -169,7 +171,7 @@ class DecidedOutliers:
 
     def _judged(self, prediction: Tensor, *, reported: bool = False) -> Tensor:
         return outlier_probability(
-            self._neighbours, prediction, self.probability, overlay=self.overlay, impulses=self.impulses,
+            self._neighbours, prediction, self.probability, impulses=self.impulses,
             polarity=self.polarity, grouped=self.grouped, reported=reported,
         )  # fmt: skip
 

@@ -76,6 +76,8 @@ class Places:
         smooth = (ROUGH * error.abs().clamp(max=EDGE)).square()
         for axis, n, (squared, both) in zip((1, 2), self.along, self.beside, strict=True):
             excess = sum_along(counted, axis, LINE) / (n * _UNIT) - _beyond_chance(share, n, LEAST_ALONG)
+            if not bool((excess > 0).any()):
+                continue
             is_rough = sum_along(self._counted(P * both * (squared - smooth)), axis, LINE) >= 0
             excess = torch.where(is_rough, excess, 0.0)
             # A line at the border that nothing foretells may be other content.
