@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 import warnings
 from functools import partial
@@ -16,7 +18,8 @@ from twofold.benchmarks.matrix.objective import Matrix
 from twofold.benchmarks.matrix.solvers import accaltproj, randomized_svd
 from twofold.benchmarks.memory import peak_growth
 from twofold.benchmarks.results import Results, open_results
-from twofold.benchmarks.runner import PATIENCE, count, measure, run
+from twofold.benchmarks.runner import PATIENCE, measure, run
+from twofold.benchmarks.workers import WorkerLost, count
 
 BOTH = Choice(("a", "b"))
 
@@ -188,6 +191,35 @@ def test_cells_have_one_thread_and_are_kept_one_by_one(workshop, results):
 def test_cells_run_side_by_side():
     cells = [Cell("a", str(number), {"number": number}, partial(dict)) for number in range(4)]
     assert sorted(facts["number"] for _, facts in count(cells, jobs=2)) == [0, 1, 2, 3]
+
+
+def ended_from_outside(settings):
+    """As the system does where memory runs out."""
+    if settings["number"] == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return settings
+
+
+def test_a_lost_process_is_said():
+    cells = [Cell("a", str(number), {"number": number}, ended_from_outside) for number in range(3)]
+    counted = count(cells, jobs=1)
+    assert next(counted) == (cells[0], {"number": 0})
+    with pytest.raises(WorkerLost, match="is there memory"):
+        next(counted)
+
+
+def surroundings(settings):
+    return {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+
+
+def test_workers_are_born_with_one_thread_and_the_parent_stays_as_it_was(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    cell = Cell("a", "a", {}, surroundings)
+    assert list(count([cell])) == [(cell, {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})]
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+    assert "OPENBLAS_NUM_THREADS" not in os.environ
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def test_peak_memory_is_that_of_the_run_and_a_failure_says_why():

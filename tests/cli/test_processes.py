@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import resource
 import signal
 import subprocess
@@ -66,6 +68,36 @@ def test_a_long_call_into_a_library_is_left_too(tmp_path):
     assert process.returncode == 130
     assert err.count("\n") == 1
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_workers_end_with_their_command(tmp_path, number):
+    process = subprocess.Popen(
+        [*COMMAND, "reproduce", "phase", "--quick", "--jobs", "2", "--out", str(tmp_path)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    stored = tmp_path / "phase.json"
+    while not (stored.exists() and json.loads(stored.read_text())["cells"]):
+        assert process.poll() is None
+        time.sleep(0.1)
+    if number == signal.SIGKILL:
+        process.kill()
+    else:
+        for _ in range(2):  # as a terminal does it: to the workers too; and again, for they seem to be slow
+            os.killpg(process.pid, number)
+            time.sleep(0.05)
+    started = time.perf_counter()
+    out, err = process.communicate(timeout=20)  # ends when the last worker has closed its end
+    assert time.perf_counter() - started < 3
+    assert out == ""
+    kept = json.loads(stored.read_text())["cells"]
+    assert kept
+    if number == signal.SIGKILL:
+        return  # Python itself may name semaphores that it cleaned up
+    assert process.returncode == 130
+    note, stopped = err.splitlines()
+    assert note.endswith(f"{len(kept)} finished parts are kept; the same command goes on from there")
+    assert stopped.startswith("twofold: stopped: by Ctrl-C")
 
 
 def test_full_disk(table):

@@ -51,10 +51,11 @@ def test_from_end_to_end_and_again(twofold, tmp_path, few_labels):
     assert "quick True there, False here" in mixed.err
 
 
-def test_a_part_that_breaks_off_is_said_and_tried_again(twofold, tmp_path, few_labels, monkeypatch):
-    def broken(settings):
-        raise ZeroDivisionError("on purpose")
+def broken(settings):
+    raise ZeroDivisionError("on purpose")
 
+
+def test_a_part_that_breaks_off_is_said_and_tried_again(twofold, tmp_path, few_labels, monkeypatch):
     whole = labels.EXPERIMENT
     spoilt = replace(
         whole, cells=lambda choice: [replace(c, count=broken) if "40%" in c.name else c for c in whole.cells(choice)]

@@ -7,20 +7,18 @@ wrong (an exception, a limit, a wrong answer, a peer that is not installed) is a
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import io
 import statistics
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
 from typing import Any
 
-from twofold.benchmarks.cases import Answer, Benchmark, Case, Cell, Choice, Facts, Record, Solver
+from twofold.benchmarks.cases import Answer, Benchmark, Case, Choice, Facts, Record, Solver
 from twofold.benchmarks.memory import peak_growth
 from twofold.benchmarks.results import Results
+from twofold.benchmarks.workers import count, silent
 
 
 @dataclass(frozen=True)
@@ -189,7 +187,7 @@ class _Turn:
     def take(self, case: Case, data: Any, *, is_last: bool) -> None:
         """Run once, timed; then judge, not timed."""
         try:
-            with _silent():
+            with silent():
                 run = self.solver.prepare(data)
                 answer, seconds = _timed(run)
                 if seconds < SHORT:
@@ -239,51 +237,6 @@ def _timed(run: Callable[[], Answer]) -> tuple[Answer, float]:
     started = perf_counter()
     answer = run()
     return answer, perf_counter() - started
-
-
-def count(cells: Sequence[Cell], jobs: int | None = None) -> Iterator[tuple[Cell, Facts]]:
-    """Count the trials of cells side by side, one thread each, and hand each cell over when it is finished.
-
-    Parameters
-    ----------
-    cells : sequence of Cell
-        Begun in this order.
-    jobs : int, optional
-        Processes. None: one a core.
-
-    Yields
-    ------
-    (Cell, facts)
-    """
-    if not cells:
-        return
-    import joblib
-
-    n_jobs = min(jobs or joblib.cpu_count(), len(cells))
-    with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
-        # Handed out one at a time: a cell that is finished must not wait for others to be written.
-        parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)
-        counted = parallel(joblib.delayed(_count)(i, cell.count, cell.settings) for i, cell in enumerate(cells))
-        try:
-            for index, facts in counted:
-                yield cells[index], facts
-        finally:
-            counted.close()
-
-
-def _count(index: int, function: Callable[[Mapping[str, Any]], Facts], settings: Mapping[str, Any]) -> Any:
-    from twofold.devices import one_thread
-
-    with _silent(), one_thread():
-        return index, function(settings)
-
-
-@contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    """Peers print and warn; our own output is a table or one JSON object."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        yield
 
 
 def _absent_rows(case: Case) -> list[Record]:

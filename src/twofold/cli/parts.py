@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from twofold.cli.signals import Stopped
 from twofold.cli.terminal import CommandError, complain
 
@@ -39,13 +41,24 @@ def check_data(data: Path | None, accepted: str) -> None:
 
 @contextlib.contextmanager
 def kept_when_stopped(results: Results) -> Iterator[None]:
-    """Say what is kept when the command is stopped."""
+    """Say what is kept when the command is stopped, or loses a process.
+
+    Raises
+    ------
+    typer.Exit
+        If it lost a process, with status 1.
+    """
+    from twofold.benchmarks.workers import WorkerLost
+
     try:
         yield
-    except Stopped:
+    except (Stopped, WorkerLost) as reason:
         if n_parts := len(results.cases) + len(results.cells):
             kept = f"{n_parts} finished parts are kept; the same command goes on from there"
             complain(f"{results.path}: {kept}", kind="note")
+        if isinstance(reason, WorkerLost):
+            complain(str(reason))
+            raise typer.Exit(1) from None
         raise
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from twofold.io.files import remove_unfinished
 
 _PATIENCE_SECONDS = 1.2
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(BaseException):
@@ -26,12 +27,15 @@ class Stopped(BaseException):
 
 
 def _raise(number: int, frame: FrameType | None) -> None:
+    # Ctrl-C again, out of impatience, must not break off the clean-up: :func:`_watch` sees to the end already.
+    for each in _SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
     raise Stopped(number)
 
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into :class:`Stopped`, and make sure that the process ends.
+    """Turn SIGINT and SIGTERM into :class:`Stopped`, and make sure that the process ends; more of them do nothing.
 
     Python handles signals between its own instructions: a long call into PyTorch delays them. A second thread
     is told at once and, if the main thread has not come back after a moment, removes unfinished files and
@@ -43,16 +47,21 @@ def stoppable() -> Iterator[None]:
     ours, pythons = socket.socketpair()
     pythons.setblocking(False)
     done = threading.Event()
-    before: dict[int, Any] = {number: signal.signal(number, _raise) for number in (signal.SIGINT, signal.SIGTERM)}
+    before: dict[int, Any] = {number: signal.signal(number, _raise) for number in _SIGNALS}
     wakeup_before = signal.set_wakeup_fd(pythons.fileno(), warn_on_full_buffer=False)
     threading.Thread(target=_watch, args=(ours, done), daemon=True).start()
+    stopped = False
     try:
         yield
+    except Stopped:
+        stopped = True
+        raise
     finally:
         done.set()
         signal.set_wakeup_fd(wakeup_before)
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if not stopped:  # where it is, the process is about to end, and nothing should break that off either
+            for number, handler in before.items():
+                signal.signal(number, handler)
         pythons.close()
 
 
@@ -63,7 +72,7 @@ def _watch(ours: socket.socket, done: threading.Event) -> None:
             if not received:
                 return
             number = received[0]
-            if number not in (signal.SIGINT, signal.SIGTERM):
+            if number not in _SIGNALS:
                 continue
             if not done.wait(_PATIENCE_SECONDS):
                 remove_unfinished()

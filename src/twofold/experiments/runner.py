@@ -8,7 +8,8 @@ from typing import Any
 
 from twofold.benchmarks.cases import Cell, Facts, Record
 from twofold.benchmarks.results import Results
-from twofold.benchmarks.runner import Observer, Step, count
+from twofold.benchmarks.runner import Observer, Step
+from twofold.benchmarks.workers import count
 from twofold.experiments.experiment import Check, Experiment
 
 BROKEN = "broken"
