@@ -22,7 +22,7 @@ OUTLIERS = 0.05
 START = 1e-12
 """Of the descent: its limit is the program's solution for infinitesimal starts only."""
 
-VARIATIONS = ((1e-12, 3), (1e-30, 1), (1e-30, 3))
+VARIATIONS = ((1e-4, 1), (1e-6, 1), (1e-12, 3), (1e-30, 1), (1e-30, 3))
 """Starts, and how many times the steps, with which it is tried again at LOW."""
 
 
@@ -42,7 +42,7 @@ def cells(choice: Choice) -> list[Cell]:
                     "ratio": round(float(ratio), 4), "steps": steps,
                 }  # fmt: skip
                 made.append(Cell("alpha", f"n={n}, {method}, alpha={settings['ratio']:g} sqrt(n)", settings, compute))
-    # Does more patience, or a smaller start, bring the descent nearer where alpha is small?
+    # Does another start, or more patience, bring the descent nearer where alpha is small?
     n, few = sizes[0], {"rank": 1, "outliers": OUTLIERS, "seed": 0, "method": DESCENT, "ratio": LOW}
     for start, times in VARIATIONS:
         settings = {"n": n, **few, "steps": times * steps, "start": start}

@@ -56,7 +56,7 @@ def summary(checks: Sequence[Check]) -> str:
     open_ = len(checks) - held - failed
     words = f"{held} of {len(checks)} checks hold"
     if failed:
-        words += f", {failed} do not"
+        words += f", {failed} {'does' if failed == 1 else 'do'} not"
     if open_:
         words += f", {open_} not decided"
     return words

@@ -65,7 +65,8 @@ def cells(choice: Choice) -> list[Cell]:
             found.append({"sweep": "general", "kind": GENERAL, "seed": seed, "alpha": 1.0, "power": power})
     made = []
     for settings in found:
-        settings = {"step": STEP, **settings, "steps": n_steps}
+        # How long the first growth takes is proportional to the start's logarithm.
+        settings = {"step": STEP, **settings, "steps": n_steps * max(1, settings["power"] // 50)}
         name = ", ".join(f"{key} {settings[key]:g}" for key in ("seed", "alpha", "power", "step"))
         made.append(Cell("theorem", f"{settings['sweep']}: {settings['kind']}, {name}", settings, compute))
     return made
