@@ -263,11 +263,17 @@ def test_phase_on_one_cell_of_each_kind_and_its_checks():
     assert verdicts(phase.checks(records)) == [True] * 4
     assert isinstance(phase.figure(records, Path()), Figure)
     assert "50% of the trials (0% with the smaller one)" in phase.remarks(records)[0]
+    tried = {**base, "kind": "again", "outliers": 0.2, "trials": 1, "start": 1e-9, "steps": 2000}
+    facts = phase.compute(tried)
+    assert set(facts["worst"]) == {phase.DESCENT}
+    assert facts["worst"][phase.DESCENT] > phase.compute({**tried, "outliers": 0.02})["worst"][phase.DESCENT]
+    records.append(record("c", tried, {"worst": {phase.DESCENT: 0.02}}))
+    assert "start 1e-09, 2000 steps: 2.0e-02. Neither a smaller start nor" in phase.remarks(records)[1]
     lost = copy.deepcopy(records)
     lost[0]["facts"]["recovered"] = {**full, phase.PROGRAM: 2, phase.ACTS: 1, phase.TWICE: 2, phase.DESCENT: 0}
     lost[0]["facts"]["worst"] = {phase.DESCENT: 0.025, phase.TWICE: 0.5}
     assert phase.remarks(lost)[0].endswith(
-        "an error of 2.5e-02 in the median, 2.5e-02 at most; "
+        "an error of 2.5e-02 in the median, 2.5e-02 at most, of 1e-2 or less in 0; "
         "the l1 loss told twice the rank with 5.0e-01 in the median."
     )
     lost[1]["facts"]["recovered"][phase.ACTS] = 1

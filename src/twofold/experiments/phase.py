@@ -32,6 +32,9 @@ HALVINGS, L1_STEPS, DESCENT_STEPS = 14, 1500, 10_000
 WRONG = 0.1
 """Share of the measurements that are wrong."""
 
+AGAIN, VARIATIONS = 0.2, ((1e-9, 1), (1e-12, 1), (1e-30, 1), (1e-9, 10))
+"""Share of outliers at which the published descent is tried again, with other starts and so many times the steps."""
+
 
 def cells(choice: Choice) -> list[Cell]:
     """A square of ranks and shares of outliers, and one of ranks and numbers of measurements."""
@@ -43,6 +46,13 @@ def cells(choice: Choice) -> list[Cell]:
         for share in shares:
             settings = {"kind": "outliers", "n": n, "rank": rank, "outliers": share, "trials": trials}
             made.append(Cell("phase", f"n={n} r={rank} p={share:g}", settings, compute))
+    for start, times in VARIATIONS:
+        settings = {
+            "kind": "again", "n": n, "rank": ranks[0], "outliers": AGAIN, "trials": trials,
+            "start": start, "steps": times * DESCENT_STEPS,
+        }  # fmt: skip
+        name = f"n={n} r={ranks[0]} p={AGAIN:g}, start {start:g}, {settings['steps']} steps"
+        made.append(Cell("phase", name, settings, compute))
     n = 20 if choice.quick else 40
     for rank in (1, 2, 3) if choice.quick else (1, 2, 3, 4, 6, 8):
         for times in (2, 3, 4, 5, 6, 8, 10):
@@ -56,7 +66,8 @@ def compute(settings: Mapping[str, Any]) -> Facts:
     from twofold.metrics import relative_error
 
     sensed = settings["kind"] == "measurements"
-    errors: dict[str, list[float]] = {method: [] for method in (SENSED if sensed else METHODS)}
+    methods = {"outliers": METHODS, "again": (DESCENT,), "measurements": SENSED}[settings["kind"]]
+    errors: dict[str, list[float]] = {method: [] for method in methods}
     for trial in range(settings["trials"]):
         truth, solvers = _sensing(settings, trial) if sensed else _entries(settings, trial)
         for method, found in errors.items():
@@ -78,7 +89,10 @@ def _entries(settings: Mapping[str, Any], trial: int) -> tuple[Array, dict[str, 
     Y = data.observed
 
     def descended() -> Array:
-        solution = robust_pca(Y, method="descent", tol=1e-12, max_iter=DESCENT_STEPS, certify=False)
+        solution = robust_pca(
+            Y, method="descent", tol=1e-12, max_iter=settings.get("steps", DESCENT_STEPS),
+            start_scale=settings.get("start"), certify=False,
+        )  # fmt: skip
         return np.asarray(solution.low_rank)
 
     return data.low_rank, {
@@ -129,7 +143,7 @@ def _sensing(settings: Mapping[str, Any], trial: int) -> tuple[Array, dict[str, 
 
 
 def of_kind(records: Sequence[Record], kind: str) -> list[Record]:
-    """Those of one of the two squares: "outliers" or "measurements"."""
+    """Those of one of the two squares, "outliers" or "measurements", or of the descents that were tried "again"."""
     return [record for record in records if record["settings"]["kind"] == kind]
 
 
@@ -191,14 +205,27 @@ def remarks(records: Sequence[Record]) -> list[str]:
         descent, l1_loss = ([r["facts"]["worst"][method] for r in sure] for method in (DESCENT, TWICE))
         said.append(
             f"In the {len(sure)} cells in which the convex program recovers every trial the published descent ends "
-            f"with an error of {float(np.median(descent)):.1e} in the median, {max(descent):.1e} at most; the l1 "
-            f"loss told twice the rank with {float(np.median(l1_loss)):.1e} in the median."
+            f"with an error of {float(np.median(descent)):.1e} in the median, {max(descent):.1e} at most, of 1e-2 or "
+            f"less in {sum(error <= 1e-2 for error in descent)}; the l1 loss told twice the rank with "
+            f"{float(np.median(l1_loss)):.1e} in the median."
         )
     said.append(
         f"With three times the first learning rate the l1 loss told twice the rank recovers {share[LARGE]:.0%} of "
         f"the trials ({share[TWICE]:.0%} with the smaller one): its first, noisy steps keep it from fitting "
         "outliers. How large they have to be, nobody tells; the rate ratio alpha needs no such choice."
     )
+    if again := of_kind(records, "again"):
+        errors = [r["facts"]["worst"][DESCENT] for r in again]
+        words = "; ".join(
+            f"start {r['settings']['start']:g}, {r['settings']['steps']} steps: {error:.1e}"
+            for r, error in zip(again, errors, strict=True)
+        )
+        lacking = "Neither a smaller start nor patience is what it lacks there. " if min(errors) > TARGET else ""
+        said.append(
+            f"With {AGAIN:.0%} outliers and rank {again[0]['settings']['rank']} the published descent was tried "
+            f"again. Largest errors: {words}. {lacking}Single entries are measurements that do not commute, and for "
+            "such the theorem is silent."
+        )
     return said
 
 
