@@ -34,11 +34,13 @@ def section(
     experiment: Experiment, checks: Sequence[Check], remarks: Sequence[str], figures: Sequence[tuple[Figure, str]]
 ) -> Section:
     """One section of the report."""
+    # A tick and its word stay on one line.
+    rows = [[verdict.replace(" ", "\N{NO-BREAK SPACE}"), *words] for verdict, *words in lines(checks)]
     return Section(
         experiment.title,
         [f"The claim: {experiment.claim}", f"Tried here: {experiment.setup}", *remarks],
         figures,
-        lines(checks),
+        rows,
         ["verdict", "expected", "found"],
         [f"twofold reproduce {experiment.name}"],
     )
