@@ -1,10 +1,9 @@
 """Deep image priors show the picture and then fit the noise; with over-parameterized outliers they do not.
 
 The published descent in units that do not depend on the size of the picture. In the paper, with a mean over
-N = 3·512² entries, an outlier moves by alpha·2/N times its pull at each step. With Adam in place of plain gradient
-steps, which need fifty times as many, it moves fifty times as far. Adam in its form AMSGrad: plain gradient steps
-vanish with the gradient, and so do those; Adam's own never do, and go on to shake the network when there is nothing
-left to fit.
+N = 3·512² entries, an outlier moves by alpha·2/N times its pull at each of 150,000 plain gradient steps. With Adam,
+which needs fewer steps, it moves as far in all of them. Adam in its form AMSGrad: plain gradient steps vanish with
+the gradient, and so do those; Adam's own never do, and go on to shake the network when nothing is left to fit.
 """
 
 from __future__ import annotations
@@ -26,12 +25,8 @@ if TYPE_CHECKING:
 
 LEVEL = 0.5
 RATE, INPUT_NOISE = 0.01, 1 / 30
-ALPHA, REFERENCE = 500.0, 3 * 512**2
-WORTH = 50
-"""So many plain gradient steps go into one of Adam's."""
-
-RATIO = WORTH * ALPHA * 2 / REFERENCE / RATE
-"""Of the rates, for half the sum of squares and Adam: the same for pictures of every size, as Adam's steps are."""
+ALPHA, REFERENCE, PLAIN_STEPS = 500.0, 3 * 512**2, 150_000
+"""The paper's ratio, entries and steps."""
 
 START = 1e-5
 DOUBLE = "double over-parameterization"
@@ -51,9 +46,14 @@ def cells(choice: Choice) -> list[Cell]:
             "optimizer": "AMSGrad",
         }  # fmt: skip
         if method == DOUBLE:
-            settings["ratio"] = round(RATIO, 4)
+            settings["ratio"] = ratio(steps)
         made.append(Cell("image-overfitting", f"{method}, width {width}", settings, run))
     return made
+
+
+def ratio(steps: int) -> float:
+    """Of the learning rates, for half the sum of squares: the outliers move as far as in the paper's whole run."""
+    return round(PLAIN_STEPS * ALPHA * 2 / REFERENCE / (RATE * steps), 4)
 
 
 def compute(settings: Mapping[str, Any], *, data: Path | None, folder: Path) -> Facts:
