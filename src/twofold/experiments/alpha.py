@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from twofold.benchmarks.cases import Cell, Facts, Record
+from twofold.experiments.dynamics import attempts
 from twofold.experiments.experiment import Check, Choice, Drawn, Experiment
 
 if TYPE_CHECKING:
@@ -142,11 +143,7 @@ def remarks(records: Sequence[Record]) -> list[str]:
             said.append(f"{method}, n={n}: error ≤ {TARGET:g} for alpha/sqrt(n) from {min(good):g} to {max(good):g}")
     words = ["; ".join(said) + ". The three acts use alpha only to identify."]
     if apart:
-        again = "; ".join(
-            f"start {r['settings']['start']:g}, {r['settings']['steps']} steps: {r['facts']['error']:.1e}"
-            for r in records
-            if "start" in r["settings"]
-        )
+        again = attempts([r for r in records if "start" in r["settings"]], lambda r: r["facts"]["error"])
         words.append(
             "The entries of a matrix are measurements that do not commute, and there the theorem is silent. Where "
             f"the convex program finds the truth, the descent is still off by: {'; '.join(apart)}. At {LOW:g} it "

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twofold.benchmarks.cases import Record
 from twofold.history import History
 
 Array = NDArray[Any]
@@ -98,6 +99,13 @@ class _Forgetful(History):
 
     def add(self, *args: Any, **kwargs: Any) -> None:
         """Nothing."""
+
+
+def attempts(records: Sequence[Record], error: Callable[[Record], float]) -> str:
+    """What a descent came to with other starts and numbers of steps, in words."""
+    return "; ".join(
+        f"start {r['settings']['start']:g}, {r['settings']['steps']} steps: {error(r):.1e}" for r in records
+    )
 
 
 def rounded(values: Sequence[float], digits: int = 4) -> list[float]:

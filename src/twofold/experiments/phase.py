@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twofold.benchmarks.cases import Cell, Facts, Record
-from twofold.experiments.dynamics import follow
+from twofold.experiments.dynamics import attempts, follow
 from twofold.experiments.experiment import Check, Choice, Drawn, Experiment
 from twofold.experiments.program import convex_solution
 
@@ -215,12 +215,9 @@ def remarks(records: Sequence[Record]) -> list[str]:
         "outliers. How large they have to be, nobody tells; the rate ratio alpha needs no such choice."
     )
     if again := of_kind(records, "again"):
-        errors = [r["facts"]["worst"][DESCENT] for r in again]
-        words = "; ".join(
-            f"start {r['settings']['start']:g}, {r['settings']['steps']} steps: {error:.1e}"
-            for r, error in zip(again, errors, strict=True)
-        )
-        lacking = "Neither a smaller start nor patience is what it lacks there. " if min(errors) > TARGET else ""
+        words = attempts(again, lambda r: r["facts"]["worst"][DESCENT])
+        lacks = all(r["facts"]["worst"][DESCENT] > TARGET for r in again)
+        lacking = "Neither a smaller start nor patience is what it lacks there. " if lacks else ""
         said.append(
             f"With {AGAIN:.0%} outliers and rank {again[0]['settings']['rank']} the published descent was tried "
             f"again. Largest errors: {words}. {lacking}Single entries are measurements that do not commute, and for "

@@ -56,9 +56,8 @@ def cells(choice: Choice) -> list[Cell]:
             for power in powers if kind == OTHER else powers[:4:2] + powers[3:4]:
                 found.append({"sweep": "start", "kind": kind, "seed": seed, "alpha": 1.0, "power": power})
     alphas = (0.3, 1.0, 3.0, 30.0, 3000.0) if choice.quick else np.geomspace(0.1, 10_000, 21).round(4).tolist()
+    power = 16 if choice.quick else 60  # some alpha in between has little complementarity, and needs a small start
     for alpha in alphas:
-        # Some alpha in between has little complementarity, and needs a small start.
-        power = 16 if choice.quick else 60
         found.append({"sweep": "alpha", "kind": OTHER, "seed": 5, "alpha": alpha, "power": power})
     for share in (1.0, 0.25, 0.0625):
         found.append({"sweep": "step", "kind": OTHER, "seed": 0, "alpha": 1.0, "power": 4, "step": STEP * share})
