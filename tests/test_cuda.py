@@ -32,7 +32,9 @@ def test_image_and_gradient_are_those_of_the_processor(
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     images, gradients = [], []
     for device in ("cpu", "cuda"):
-        signal = NetworkSignal(shape, padding=padding, adaptive=False, mixed_precision=False, device=device)
+        signal = NetworkSignal(
+            shape, padding=padding, optimizer=torch.optim.SGD, mixed_precision=False, device=device
+        )
         for seed in range(2):  # of which the second counts
             images.append(signal.value().detach().cpu())
             pull = torch.rand(shape, generator=torch.Generator().manual_seed(seed)) - 0.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+from functools import partial
 
 import pytest
 import torch
@@ -54,6 +55,32 @@ def test_a_pull_in_double_precision_is_taken_like_one_in_single() -> None:
         signal.descend(pull, rate=0.02)
         images.append(signal.value().detach())
     torch.testing.assert_close(*images)
+
+
+def test_steps_are_those_of_the_optimizer_that_is_asked_for() -> None:
+    """Plain gradient steps along Jᵀ·pull, also after a restart; Adam's would be as long as the rate in each entry."""
+    pull = torch.linspace(-1, 1, 360).reshape(3, 12, 10)
+    signal, again = (NetworkSignal((3, 12, 10), width=8, skip=4, optimizer=torch.optim.SGD) for _ in range(2))
+    parameters = list(signal.network.parameters())
+    before = [p.detach().clone() for p in parameters]
+    gradients = torch.autograd.grad((signal.value() * pull).sum(), parameters, retain_graph=True)
+    signal.descend(pull, rate=0.02)
+    for p, start, gradient in zip(parameters, before, gradients, strict=True):
+        torch.testing.assert_close(p.detach(), start + 0.02 * gradient)
+    again.restore(signal.state())
+    assert torch.equal(signal.value(), again.value())
+
+
+def test_a_restart_knows_what_amsgrad_has_seen() -> None:
+    make = partial(torch.optim.Adam, amsgrad=True)
+    pull = torch.linspace(-1, 1, 360).reshape(3, 12, 10)
+    signal, again = (NetworkSignal((3, 12, 10), width=8, skip=4, optimizer=make) for _ in range(2))
+    for sign in (1, 1, -1):
+        signal.descend(sign * pull, rate=0.02)
+    again.restore(signal.state())
+    for one in (signal, again):
+        one.descend(pull / 100, rate=0.02)
+    assert torch.equal(signal.value(), again.value())
 
 
 def test_a_pull_of_another_layout_is_refused() -> None:

@@ -69,8 +69,10 @@ def compute(settings: Mapping[str, Any], *, data: Path | None, folder: Path) -> 
     noisy = corrupted(picture, "salt and pepper", settings["level"], settings["seed"]).noisy
     x, y = (torch.from_numpy(image.transpose(2, 0, 1) / 255).float().contiguous() for image in (picture, noisy))
     method, width, steps = settings["method"], settings["width"], settings["steps"]
-    signal = NetworkSignal((3, *y.shape[1:]), width=width, input_noise=INPUT_NOISE, padding="reflect", seed=0)
-    signal.optimizer = torch.optim.Adam(signal.network.parameters(), amsgrad=True)
+    signal = NetworkSignal(
+        (3, *y.shape[1:]), width=width, input_noise=INPUT_NOISE, padding="reflect", seed=0,
+        optimizer=partial(torch.optim.Adam, amsgrad=True),
+    )  # fmt: skip
     double = method == DOUBLE
     outliers: Any = HadamardOutliers(y.shape, start_scale=START) if double else NoOutliers(y)
     best: dict[str, Any] = {"psnr": -np.inf, "image": None}

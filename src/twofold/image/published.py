@@ -59,7 +59,7 @@ class PublishedFit:
         self.step = 0
         self.signal = NetworkSignal(
             shape, width=preset.width, skip=preset.skip, scales=preset.scales, n_in=preset.n_in, padding="reflect",
-            input_noise=INPUT_NOISE, adaptive=False, mixed_precision=False, seed=seed, device=y.device,
+            input_noise=INPUT_NOISE, optimizer=torch.optim.SGD, mixed_precision=False, seed=seed, device=y.device,
         )  # fmt: skip
         self.outliers = HadamardOutliers(y.shape, start_scale=START, polarity=polarity, device=y.device)
         generator = torch.Generator().manual_seed(seed)

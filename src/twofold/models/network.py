@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import platform
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -48,9 +49,9 @@ class NetworkSignal:
     smoothing : float, default 0
         Weight of the image's total variation, which ``descend`` lowers beside what it is told: where nothing is
         measured, nothing else keeps the network from inventing texture.
-    adaptive : bool, default True
-        Take Adam steps, whose size is the learning rate whatever the loss is multiplied with. False: plain
-        gradient steps.
+    optimizer : callable, optional
+        Makes the optimizer from the parameters: ``torch.optim.SGD`` for plain gradient steps. By default Adam, whose
+        steps have the size of the learning rate whatever the loss is multiplied with.
     mixed_precision : bool, default True
         Run the convolutions in bfloat16 where the processor has instructions for it; weights and the image stay in
         float32.
@@ -79,7 +80,7 @@ class NetworkSignal:
         n_in: int = 32,
         input_noise: float = 0.0,
         smoothing: float = 0.0,
-        adaptive: bool = True,
+        optimizer: Callable[[Iterable[Tensor]], torch.optim.Optimizer] | None = None,
         mixed_precision: bool = True,
         seed: int = 0,
         device: torch.device | str = "cpu",
@@ -107,10 +108,10 @@ class NetworkSignal:
         self.input_noise = input_noise
         self.smoothing = smoothing
         self.optimizer: torch.optim.Optimizer | Adam
-        if adaptive:
+        if optimizer is None:
             self.optimizer = Adam(network.parameters(), betas=(0.9, 0.99), fused=device.type == "cuda")
         else:
-            self.optimizer = torch.optim.SGD(network.parameters())
+            self.optimizer = optimizer(network.parameters())
         self._generator = generator
         self._image: Tensor | None = None
         self._is_new = False  # whether no step was taken from it yet
@@ -156,7 +157,7 @@ class NetworkSignal:
         self.optimizer.step()
 
     def state(self) -> dict[str, Tensor]:
-        """What the next steps depend on: weights, Adam's averages, and where random numbers come from."""
+        """What the next steps depend on: weights, the optimizer's averages, and where random numbers come from."""
         found = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
         for i, parameter in enumerate(self.network.parameters()):
             for name, value in self.optimizer.state[parameter].items():
