@@ -11,7 +11,7 @@ import numpy as np
 from twofold.benchmarks.cases import Cell, Facts, Record
 from twofold.experiments.dynamics import attempts
 from twofold.experiments.experiment import Check, Choice, Drawn, Experiment
-from twofold.experiments.published import descended, instance, pursued
+from twofold.experiments.published import START, descended, instance, pursued
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,7 +22,7 @@ SYMMETRIC_DESCENT, SYMMETRIC_PROGRAM = "published descent, X = UUᵀ", "convex p
 DESCENTS = {DESCENT: PROGRAM, SYMMETRIC_DESCENT: SYMMETRIC_PROGRAM}
 """With the program that each leads to. The theorem is about the second form, where X is positive semidefinite."""
 
-STARTS = {DESCENT: 1e-12, SYMMETRIC_DESCENT: 1e-20}
+STARTS = {DESCENT: START, SYMMETRIC_DESCENT: 1e-20}
 """The theorem is about infinitesimal starts. Entries do not commute, and the smallest start is not the best one: of
 1e-12, 1e-20 and 1e-30 these bring either form nearest to its program."""
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from twofold.operators import LinearMap
 
 Array = NDArray[Any]
 
@@ -30,19 +35,29 @@ def convex_solution(
     """
     import torch
 
-    from twofold.history import History
-    from twofold.matrix.sensing.convex import pursue
     from twofold.matrix.sensing.scales import alpha_of_pull, sign_pull
     from twofold.operators import LinearMap
-    from twofold.problem import Problem
 
     # A(X) = (A/norm)(norm·X): the program in norm·X has the weight norm/alpha, and the solver wants a norm of one.
     norm = float(np.linalg.norm(A, 2))
     operator = LinearMap.from_matrix(torch.from_numpy(A / norm), (n, n))
-    problem = Problem(torch.from_numpy(y), None, operator)
+    values = torch.from_numpy(y)
     if alpha is None:
-        scaled = alpha_of_pull(sign_pull(operator, problem.values, torch.Generator().manual_seed(0)), (n, n))
+        scaled = alpha_of_pull(sign_pull(operator, values, torch.Generator().manual_seed(0)), (n, n))
     else:
         scaled = alpha / norm
-    found = pursue(problem, (n, n), alpha=scaled, tol=tol, max_iter=max_iter, symmetric=symmetric, history=History())
-    return ((found.P * found.sigma) @ found.Q.T).numpy() / norm, found.gap
+    X, gap = solved(operator, values, n, alpha=scaled, tol=tol, max_iter=max_iter, symmetric=symmetric)
+    return X / norm, gap
+
+
+def solved(
+    operator: LinearMap, y: Tensor, n: int, *, alpha: float, tol: float, max_iter: int, symmetric: bool
+) -> tuple[Array, float]:
+    """(X, gap) of the same program for an operator of norm 1; a symmetric one gives symmetric matrices back."""
+    from twofold.history import History
+    from twofold.matrix.sensing.convex import pursue
+    from twofold.problem import Problem
+
+    problem = Problem(y, None, operator)
+    found = pursue(problem, (n, n), alpha=alpha, tol=tol, max_iter=max_iter, symmetric=symmetric, history=History())
+    return ((found.P * found.sigma) @ found.Q.T).numpy(), found.gap

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twofold.experiments.program import solved
+
 if TYPE_CHECKING:
     from twofold.operators import LinearMap
 
 Array = NDArray[Any]
 
 START = 1e-12
-"""Of the descent: its limit is the program's solution for infinitesimal starts only."""
+"""Of the descent: the theorem is about infinitesimal starts."""
 
 
 def instance(n: int, rank: int, share: float, *, symmetric: bool, seed: Any) -> tuple[Array, Array]:
@@ -36,17 +38,13 @@ def instance(n: int, rank: int, share: float, *, symmetric: bool, seed: Any) -> 
     return Y, X
 
 
-def entries(n: int, *, symmetric: bool) -> LinearMap:
-    """All entries as measurements: of X, or of its symmetric part, which is X where X is symmetric."""
+def _entries(n: int) -> LinearMap:
+    """All entries as measurements, row by row: LinearMap.entries without its mask, which would cost every step."""
     import torch
 
     from twofold.operators import LinearMap
 
-    if not symmetric:
-        return LinearMap(forward=torch.Tensor.flatten, adjoint=lambda y: y.reshape(n, n))
-    return LinearMap(
-        forward=lambda X: ((X + X.T) / 2).flatten(), adjoint=lambda y: (y.reshape(n, n) + y.reshape(n, n).T) / 2
-    )
+    return LinearMap(forward=torch.Tensor.flatten, adjoint=lambda y: y.reshape(n, n))
 
 
 def descended(Y: Array, *, steps: int, symmetric: bool, ratio: float = 1.0, start: float = START) -> Array:
@@ -55,7 +53,7 @@ def descended(Y: Array, *, steps: int, symmetric: bool, ratio: float = 1.0, star
 
     n = len(Y)
     solution = recover_low_rank(
-        Y.ravel(), entries(n, symmetric=symmetric), (n, n), method="descent", alpha=ratio * math.sqrt(n),
+        Y.ravel(), _entries(n), (n, n), method="descent", alpha=ratio * math.sqrt(n),
         symmetric=symmetric, tol=1e-14, start_scale=start, max_iter=steps, certify=False,
     )  # fmt: skip
     return np.asarray(solution.low_rank)
@@ -66,16 +64,11 @@ def pursued(Y: Array, *, symmetric: bool, ratio: float = 1.0, gap: float = 1e-7)
     import torch
 
     from twofold.benchmarks.matrix import phase
-    from twofold.history import History
-    from twofold.matrix.sensing.convex import pursue
-    from twofold.problem import Problem
 
     if not symmetric:
         return phase.pursued(Y, gap, ratio)[0]
     n = len(Y)
-    found = pursue(
-        Problem(torch.from_numpy(Y.ravel()), None, entries(n, symmetric=True)), (n, n), alpha=ratio * math.sqrt(n),
-        tol=gap, max_iter=phase.MAX_STEPS, symmetric=True, history=History(),
-    )  # fmt: skip
-    low_rank: Array = ((found.P * found.sigma) @ found.Q.T).numpy()
-    return low_rank
+    return solved(
+        _entries(n).on_symmetric(), torch.from_numpy(Y.ravel()), n, alpha=ratio * math.sqrt(n), tol=gap,
+        max_iter=phase.MAX_STEPS, symmetric=True,
+    )[0]  # fmt: skip
